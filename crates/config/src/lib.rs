@@ -1,0 +1,1 @@
+//! The definition and the node configuration: schema, parsing, rendering.

@@ -1,0 +1,1 @@
+//! The OS image: erofs root, verity, initrd, UKI, disk.

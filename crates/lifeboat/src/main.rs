@@ -1,0 +1,3 @@
+//! One file in, a Kubernetes node out: the command.
+
+fn main() {}

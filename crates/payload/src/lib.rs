@@ -1,0 +1,1 @@
+//! A Kubernetes version as one verified, signed image.

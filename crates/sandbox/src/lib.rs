@@ -1,0 +1,1 @@
+//! Runs programs of an unpacked tree: tools of the build and maintainer scripts.
