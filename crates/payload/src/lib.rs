@@ -1,1 +1,3 @@
 //! A Kubernetes version as one verified, signed image.
+
+pub mod verity;
