@@ -1,1 +1,35 @@
-//! The definition and the node configuration: schema, parsing, rendering.
+//! The definition (`lifeboat.yaml`) and the node configuration: their types, their strict
+//! parser, their JSON schema, and the files that a node renders from them. No I/O.
+//!
+//! ```
+//! let definition = lifeboat_config::parse("lifeboat.yaml", b"image: {kubernetes: 1.36}").unwrap();
+//! assert_eq!(definition.image.kubernetes.resolved(), "1.36.3");
+//!
+//! let findings = lifeboat_config::parse("lifeboat.yaml", b"image:\n  kubernets: 1.36\n").unwrap_err();
+//! assert_eq!(
+//!     findings.0[0].to_string(),
+//!     "lifeboat.yaml:2:3: image.kubernets: unknown key \"kubernets\"; did you mean \"kubernetes\"?"
+//! );
+//! ```
+
+pub mod bundle;
+pub mod definition;
+mod finding;
+mod parse;
+pub mod render;
+mod schema;
+mod yaml;
+
+pub use definition::{
+    Definition,
+    image::ImageConfig,
+    machine::MachineConfig,
+    node::NodeConfig,
+    types::{
+        Base, Boot, Cni, CommandLine, Encoding, Hostname, Kernel, KubernetesVersion, Mode, Owner,
+        PortForward, Runtime, Size,
+    },
+};
+pub use finding::{Finding, Findings, Place, nearest};
+pub use parse::{parse, parse_node, read};
+pub use schema::{page::reference_page, schema};

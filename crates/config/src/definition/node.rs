@@ -1,0 +1,141 @@
+//! `node`: the settings of one node, with the names and meanings of k3OS' config.yaml.
+//!
+//! For the node: the steps are applied in k3OS' order. Before systemd starts: modules, sysctls,
+//! hostname, resolver and time servers, password, SSH keys, `write_files`, environment, then
+//! `boot_cmd`; labels and taints go into kubeadm's configuration; `run_cmd` runs once the
+//! network is up and before Kubernetes is started. Each step runs although one before failed.
+
+use std::{collections::BTreeMap, io::Read};
+
+use base64::{
+    Engine as _,
+    alphabet::STANDARD as ALPHABET,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use flate2::read::MultiGzDecoder;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::types::{
+    Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
+    Owner, PasswordHash, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
+    VariableValue,
+};
+
+/// The settings of one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The host name, also the node's name in Kubernetes. The default is the machine's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<Hostname>,
+    /// Public SSH keys that may log in as root, each as the line of its .pub file.
+    pub ssh_authorized_keys: Vec<SshKey>,
+    /// The hash of root's password for the console, as `openssl passwd -6` prints it; without
+    /// one no password logs in. SSH takes keys only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordHash>,
+    /// Labels of the node in Kubernetes.
+    #[schemars(extend("propertyNames" = {"type": "string", "format": "label-key"}))]
+    pub labels: BTreeMap<LabelKey, LabelValue>,
+    /// Taints of the node in Kubernetes: `KEY=VALUE:EFFECT` or `KEY:EFFECT`.
+    pub taints: Vec<Taint>,
+    /// Files that are written at each boot; a file that is there is replaced.
+    pub write_files: Vec<WriteFile>,
+    /// Commands that run at each boot, after the files are written and before any service;
+    /// each in a shell of its own.
+    pub boot_cmd: Vec<CommandLine>,
+    /// Commands that run at each boot when the network is up, before Kubernetes is started;
+    /// each in a shell of its own.
+    pub run_cmd: Vec<CommandLine>,
+    /// Kernel modules to load, each with its parameters after its name.
+    pub modules: Vec<ModuleLine>,
+    /// Kernel settings.
+    #[schemars(extend("propertyNames" = {"type": "string", "format": "sysctl"}))]
+    pub sysctls: BTreeMap<SysctlName, SysctlValue>,
+    /// Name servers; the default is what the network offers.
+    pub dns_nameservers: Vec<Address>,
+    /// Time servers; the default is what the network offers, else Debian's pool.
+    pub ntp_servers: Vec<Server>,
+    /// Environment variables of all users and services (/etc/environment).
+    #[schemars(extend("propertyNames" = {"type": "string", "format": "variable-name"}))]
+    pub environment: BTreeMap<VariableName, VariableValue>,
+}
+
+/// A file that is written at each boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WriteFile {
+    /// How `content` is written: as it is (empty), `base64`, or `gzip+base64`.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The content.
+    #[serde(default)]
+    pub content: String,
+    /// Its owner, by the names of /etc/passwd and /etc/group or in numbers.
+    #[serde(default = "super::image::root")]
+    pub owner: Owner,
+    /// Where it is written; missing folders are made, with mode 0755.
+    pub path: NodePath,
+    /// Its octal mode, special bits included.
+    #[serde(default = "super::image::file_mode")]
+    pub permissions: Mode,
+}
+
+/// Content that is not of its encoding.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not base64.
+    #[error("the content is not base64 ({0})")]
+    Base64(#[from] base64::DecodeError),
+    /// Not gzip.
+    #[error("the content is not gzip ({0})")]
+    Gzip(std::io::Error),
+    /// More than [`WriteFile::MOST_BYTES`].
+    #[error("the content unpacks to more than {} MiB", WriteFile::MOST_BYTES >> 20)]
+    TooLarge,
+}
+
+/// base64 as k3OS reads it: with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl WriteFile {
+    /// The largest content, in bytes: the node holds it in memory.
+    pub const MOST_BYTES: u64 = 64 << 20;
+
+    /// The content, decoded.
+    pub fn bytes(&self) -> Result<Vec<u8>, DecodeError> {
+        let decode = || {
+            let text: String = self.content.split_ascii_whitespace().collect();
+            BASE64.decode(text)
+        };
+        match self.encoding {
+            Encoding::Plain => Ok(self.content.clone().into_bytes()),
+            Encoding::Base64 => Ok(decode()?),
+            Encoding::GzipBase64 => {
+                let packed = decode()?;
+                let mut bytes = Vec::new();
+                MultiGzDecoder::new(packed.as_slice())
+                    .take(Self::MOST_BYTES + 1)
+                    .read_to_end(&mut bytes)
+                    .map_err(DecodeError::Gzip)?;
+                if bytes.len() as u64 > Self::MOST_BYTES {
+                    return Err(DecodeError::TooLarge);
+                }
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+impl NodeConfig {
+    /// This configuration as JSON that [`crate::parse_node`] reads back to the same. Indented,
+    /// so that a person on the node can read it; escaped so that it is YAML as well.
+    pub fn to_json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        crate::render::yaml_safe(&text)
+    }
+}

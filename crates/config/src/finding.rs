@@ -1,0 +1,183 @@
+//! What is wrong with a file, and where.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A place in a file: line and column from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// The first character of a file.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
+/// One thing that is wrong with a file.
+///
+/// Shown as `FILE:LINE:COLUMN: KEY: MESSAGE`; `{:#}` adds the hint on a line of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file as the user named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The key, such as `image.files[0].mode`; empty for the whole file.
+    pub path: String,
+    /// The kind of finding, stable over versions, such as `unknown-key`.
+    pub code: &'static str,
+    /// What is wrong and what would be right, in one line.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) if f.alternate() => write!(f, "\n  hint: {hint}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong with one file, in the order of the file. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Findings(pub Vec<Finding>);
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{finding:#}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Findings {}
+
+impl From<Vec<Finding>> for Findings {
+    fn from(findings: Vec<Finding>) -> Self {
+        Self(findings)
+    }
+}
+
+/// Collects the findings of one file.
+#[derive(Debug)]
+pub struct Collector {
+    file: String,
+    findings: Vec<Finding>,
+}
+
+/// More findings than a person reads: what follows is dropped.
+const MOST_FINDINGS: usize = 100;
+
+impl Collector {
+    /// No findings yet in `file`.
+    pub fn new(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Notes one finding.
+    pub fn add(
+        &mut self,
+        place: Place,
+        path: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        if self.findings.len() >= MOST_FINDINGS {
+            return;
+        }
+        self.findings.push(Finding {
+            file: self.file.clone(),
+            line: place.line,
+            column: place.column,
+            path: path.into(),
+            code,
+            message: message.into(),
+            hint,
+        });
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The findings in the order of the file.
+    pub fn finish(mut self) -> Vec<Finding> {
+        self.findings
+            .sort_by_key(|finding| (finding.line, finding.column));
+        self.findings
+    }
+}
+
+/// The choice that `text` most likely means: the nearest by edits, transpositions counted as
+/// one, if at most a third of it differs.
+///
+/// ```
+/// use lifeboat_config::nearest;
+/// assert_eq!(nearest("kubernets", ["kernel", "kubernetes"]), Some("kubernetes"));
+/// assert_eq!(nearest("1.63", ["1.35", "1.36"]), Some("1.36"));
+/// assert_eq!(nearest("colour", ["kernel", "kubernetes"]), None);
+/// ```
+pub fn nearest<'a>(text: &str, choices: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if text.chars().count() > 100 {
+        return None;
+    }
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let wanted = plain(text);
+    choices
+        .into_iter()
+        .map(|choice| {
+            let distance = strsim::damerau_levenshtein(&wanted, &plain(choice));
+            (distance, choice)
+        })
+        .filter(|(distance, choice)| {
+            let length = wanted.chars().count().max(choice.chars().count());
+            *distance <= (length / 3).max(1) && *distance < length
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, choice)| choice)
+}
+
+/// `a, b, c`, for messages.
+pub(crate) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items
+        .into_iter()
+        .map(|item| item.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Text of a file as it may be shown in a message: quoted, control characters escaped, cut.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut cut: String = text.chars().take(LONGEST).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    format!("{cut:?}")
+}

@@ -1,0 +1,80 @@
+//! From the bytes of a file to typed values, with everything that is wrong with it.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Definition, Findings, NodeConfig, definition,
+    finding::{Collector, Place},
+    schema::{
+        Root,
+        check::{Reserved, check},
+    },
+    yaml::{self, Value},
+};
+
+/// Reads a definition. `file` is its name in messages. An empty file is a whole definition.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file.
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Definition, Findings> {
+    let mut findings = Collector::new(file);
+    let read = read_with(bytes, &mut findings, &definition::reserved_keys);
+    if let Some((definition, value)) = &read {
+        definition::rules::definition(definition, value, &mut findings);
+    }
+    finish(read, findings)
+}
+
+/// Reads a node configuration: the `node` mapping of a definition as a file of its own, YAML or
+/// the JSON of [`NodeConfig::to_json`]. `file` is its name in messages.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file.
+pub fn parse_node(file: &str, bytes: &[u8]) -> Result<NodeConfig, Findings> {
+    let mut findings = Collector::new(file);
+    let reserved = |path: &str, key: &str| {
+        let path = if path.is_empty() { "node" } else { path };
+        definition::reserved_keys(path, key)
+    };
+    let read = read_with(bytes, &mut findings, &reserved);
+    if let Some((node, value)) = &read {
+        definition::rules::node(node, value, "", &mut findings);
+    }
+    finish(read, findings)
+}
+
+/// Reads any type by its own schema, strictly. The bundles are read this way.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the file.
+pub fn read<T: DeserializeOwned + JsonSchema>(file: &str, bytes: &[u8]) -> Result<T, Findings> {
+    let mut findings = Collector::new(file);
+    let read = read_with(bytes, &mut findings, &|_, _| None);
+    finish(read, findings)
+}
+
+fn read_with<T: DeserializeOwned + JsonSchema>(
+    bytes: &[u8],
+    findings: &mut Collector,
+    reserved: &Reserved<'_>,
+) -> Option<(T, Value)> {
+    let value = yaml::read(bytes, findings)?;
+    let json = check(&Root::of::<T>(), &value, reserved, findings)?;
+    match serde_json::from_value(json) {
+        Ok(typed) => Some((typed, value)),
+        Err(error) => {
+            // The schema and the types come from one source; what the schema lets through and
+            // the types do not is still a finding of the user's file.
+            findings.add(Place::START, "", "bad-value", error.to_string(), None);
+            None
+        }
+    }
+}
+
+fn finish<T>(read: Option<(T, Value)>, findings: Collector) -> Result<T, Findings> {
+    match read {
+        Some((typed, _)) if findings.is_empty() => Ok(typed),
+        _ => Err(Findings(findings.finish())),
+    }
+}

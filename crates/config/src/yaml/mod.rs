@@ -1,0 +1,14 @@
+//! YAML 1.2 (core schema) as values that know their place.
+//!
+//! What goes beyond saphyr's events: places of every value and key, limits against hostile
+//! input (size, depth, aliases that multiply), duplicate keys as findings, and the source text
+//! of plain scalars, so that `1.30` can be understood as a version.
+
+mod reader;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub(crate) use reader::read;
+pub(crate) use value::{Data, Entry, Kind, Scalar, Value};
