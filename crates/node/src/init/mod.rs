@@ -1,0 +1,184 @@
+//! Pid 1 of the initrd: from the kernel's hand-over to systemd in the verified root.
+//!
+//! All that needs no network is done here, before systemd starts: the state partition, the
+//! node's configuration and every file rendered from it, the payload. So the container runtime
+//! and the kubelet start at once, and nothing in the root waits for anything.
+
+mod cmdline;
+mod crc32;
+mod disk;
+mod failure;
+mod gpt;
+mod modules;
+pub(crate) mod root;
+mod state;
+pub(crate) mod verity;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use fs_err as fs;
+
+pub use cmdline::CommandLine;
+pub(crate) use cmdline::{hash, hex};
+
+use crate::{
+    boot,
+    report::{self, State},
+};
+
+/// How long disks may take to appear.
+const DISKS: Duration = Duration::from_secs(30);
+/// Where the new root is mounted.
+const SYSROOT: &str = "/sysroot";
+
+/// A step of the initrd that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {reason}")]
+pub(crate) struct InitError {
+    /// Name of the step.
+    pub step: &'static str,
+    /// What, where and why.
+    pub reason: String,
+}
+
+impl InitError {
+    pub fn new(step: &'static str, reason: impl ToString) -> Self {
+        Self {
+            step,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Attaches the step's name and the place to an error.
+pub(crate) trait At<T> {
+    fn at(self, step: &'static str, what: &str) -> Result<T, InitError>;
+}
+
+impl<T, E: std::fmt::Display> At<T> for Result<T, E> {
+    fn at(self, step: &'static str, what: &str) -> Result<T, InitError> {
+        self.map_err(|error| InitError::new(step, format!("{what}: {error}")))
+    }
+}
+
+/// Runs as pid 1 of an initrd. Returns only by starting the next init, so never; a failure ends
+/// in a message, the last lines of the kernel's log, and a restart or a shell.
+pub fn run() -> std::convert::Infallible {
+    let mut line = CommandLine::default();
+    let error = match start(&mut line) {
+        Ok(never) => return never,
+        Err(error) => error,
+    };
+    failure::end(&error, &line)
+}
+
+fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> {
+    root::mount_kernel_file_systems()?;
+    report::step("kernel", "start", State::Done, kernel_release());
+    let text = fs::read_to_string("/proc/cmdline").at("command line", "cannot read it")?;
+    *line = cmdline::parse(&text);
+    for problem in &line.problems {
+        log(4, problem);
+    }
+    let hash = line.root_hash.ok_or_else(|| {
+        InitError::new(
+            "command line",
+            "there is no valid roothash=; the kernel was not started by its UKI or boot entry",
+        )
+    })?;
+
+    let mut modules = modules::Modules::read(&module_folder())
+        .at("modules", "cannot read the list of modules")?;
+    let disk = find_disk(&hash, &mut modules)?;
+    report::step("initrd", "disk", State::Done, &*disk.name);
+
+    root::mount_verified(&disk, &hash, Path::new(SYSROOT))?;
+    report::step("initrd", "root", State::Done, "");
+    let sysroot = Path::new(SYSROOT);
+    let grown = state::mount(&disk, sysroot, &sysroot.join("var")).at("state", "/var")?;
+    match grown {
+        Ok(None) => report::step("initrd", "state", State::Done, ""),
+        Ok(Some(size)) => report::step(
+            "initrd",
+            "state",
+            State::Done,
+            format!("grown to {} MiB", size >> 20),
+        ),
+        Err(error) => {
+            log(4, &format!("the state partition keeps its size: {error}"));
+            report::step("initrd", "state", State::Done, format!("not grown: {error}"));
+        }
+    }
+    root::assemble(sysroot)?;
+    boot::prepare(sysroot, line)?;
+    report::step("initrd", "prepare", State::Done, "");
+    root::switch(sysroot, line)
+}
+
+/// Waits for the disk that holds the slot, loading drivers as devices appear.
+fn find_disk(
+    hash: &[u8; 32],
+    modules: &mut modules::Modules,
+) -> Result<disk::Disk, InitError> {
+    let deadline = Instant::now() + DISKS;
+    let mut seen = Vec::new();
+    loop {
+        let loaded = modules.load();
+        for (path, error) in loaded.failed {
+            log(4, &format!("cannot load the module {path}: {error}"));
+        }
+        if let Some(disk) = disk::find(hash, &mut seen)
+            && disk.partition(disk.root.number).is_some()
+            && disk.partition(disk.verity.number).is_some()
+        {
+            return Ok(disk);
+        }
+        if Instant::now() > deadline {
+            let seen = if seen.is_empty() {
+                "no disk appeared; its driver may be missing from the initrd".to_owned()
+            } else {
+                seen.join("; ")
+            };
+            return Err(InitError::new(
+                "disk",
+                format!(
+                    "no disk holds the root {} after {} s: {seen}",
+                    &hex(hash)[..16],
+                    DISKS.as_secs()
+                ),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn module_folder() -> PathBuf {
+    Path::new("/lib/modules").join(kernel_release())
+}
+
+/// Writes to the kernel's log, so that it is on the console and later in the journal. Level 3
+/// and below show on a quiet console.
+pub(crate) fn log(level: u8, text: &str) {
+    // There is nowhere to report to if this fails.
+    let _ = write_log(level, text);
+}
+
+fn write_log(level: u8, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    let mut file = std::fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
+    for line in text.lines() {
+        file.write_all(format!("<{level}>lifeboat: {line}\n").as_bytes())?;
+    }
+    Ok(())
+}
