@@ -80,7 +80,7 @@ pub struct RepositoryConfig {
     /// The armoured OpenPGP key that signs it: a path beside the definition, or the text itself
     /// from `-----BEGIN PGP PUBLIC KEY BLOCK-----` on.
     pub key: HostPath,
-    /// The suite; `/` for a flat repository, which those of Kubernetes and CRI-O are.
+    /// The suite; `./` for a flat repository, which those of Kubernetes and CRI-O are.
     #[serde(default = "flat")]
     pub suite: String,
     /// The components; none for a flat repository.
@@ -89,7 +89,7 @@ pub struct RepositoryConfig {
 }
 
 fn flat() -> String {
-    "/".to_owned()
+    "./".to_owned()
 }
 
 impl RepositoryConfig {
