@@ -1,0 +1,73 @@
+//! How a machine is ended.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::{Folder, FolderError, MachineLock, Qmp, RunState, alive, wait_until};
+
+/// How a machine came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It did not run.
+    Already,
+    /// The guest powered off.
+    PoweredOff,
+    /// The guest did not, and was cut off.
+    Cut,
+}
+
+/// Why a machine could not be ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its process does not end.
+    #[error("process {0}, QEMU of the machine, does not end")]
+    Stuck(u32),
+}
+
+/// Presses the power button, and cuts the power if the guest is not off after `limit` (at
+/// once if that is zero).
+pub(crate) fn stop(
+    folder: &Folder,
+    _lock: &MachineLock,
+    limit: Duration,
+) -> Result<Stopped, StopError> {
+    let mut record = folder.record()?;
+    let Some(run) = record.running.take() else {
+        return Ok(Stopped::Already);
+    };
+    let stopped = end(folder, &run, limit)?;
+    folder.write(&record)?;
+    Ok(stopped)
+}
+
+fn end(folder: &Folder, run: &RunState, limit: Duration) -> Result<Stopped, StopError> {
+    let process = &run.process;
+    if !alive(process) {
+        return Ok(Stopped::Already);
+    }
+    let ended = |limit| wait_until(limit, || (!alive(process)).then_some(())).is_some();
+    let ask = |command: &str| {
+        // A QEMU that does not answer is ended by a signal below.
+        Qmp::connect(folder, Duration::from_secs(5))
+            .and_then(|mut qmp| qmp.execute(command))
+            .is_ok()
+    };
+    if !limit.is_zero() && ask("system_powerdown") && ended(limit) {
+        return Ok(Stopped::PoweredOff);
+    }
+    ask("quit");
+    if ended(Duration::from_secs(5)) {
+        return Ok(Stopped::Cut);
+    }
+    for signal in [Signal::TERM, Signal::KILL] {
+        process.signal(signal);
+        if ended(Duration::from_secs(5)) {
+            return Ok(Stopped::Cut);
+        }
+    }
+    Err(StopError::Stuck(process.pid))
+}
