@@ -1,0 +1,3 @@
+//! The archive against real mirrors and against bad ones.
+
+mod real;
