@@ -17,6 +17,7 @@ require (
 	github.com/containernetworking/cni v1.3.1
 	github.com/coredns/coredns v1.14.6
 	github.com/flannel-io/flannel v0.28.10
+	go.etcd.io/bbolt v1.5.0
 	k8s.io/klog/v2 v2.140.0
 )
 
@@ -157,7 +158,6 @@ require (
 	github.com/vishvananda/netlink v1.3.1 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
-	go.etcd.io/bbolt v1.5.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.71.0 // indirect
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.71.0 // indirect
