@@ -211,7 +211,9 @@ fn extract(path: &Path, to: &Path) -> Result<(), DebReason> {
             has_control = true;
         } else if let Some(compression) = name.strip_prefix("data.tar") {
             if !has_control {
-                return Err(DebReason::Format("its data stands before its control files"));
+                return Err(DebReason::Format(
+                    "its data stands before its control files",
+                ));
             }
             let mut reader = Limited {
                 inner: decompress(compression, content, &name)?,
@@ -266,11 +268,9 @@ fn decompress<'a>(
         ".gz" => Box::new(flate2::read::MultiGzDecoder::new(content)),
         ".xz" => {
             // Debian's largest presets need 65 MiB; what needs a GiB is an attack.
-            let stream = liblzma::stream::Stream::new_stream_decoder(
-                1 << 30,
-                liblzma::stream::CONCATENATED,
-            )
-            .map_err(io::Error::from)?;
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(1 << 30, liblzma::stream::CONCATENATED)
+                    .map_err(io::Error::from)?;
             Box::new(liblzma::read::XzDecoder::new_stream(content, stream))
         }
         ".zst" => Box::new(zstd::Decoder::new(content)?),

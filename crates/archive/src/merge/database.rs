@@ -44,6 +44,7 @@ pub(super) fn write(
              Version: 1\nProvides: {provides}\nDescription: what the image itself provides\n"
         );
         tree.write(format!("{FOLDER}/info/{PROVIDER}.list"), 0o644, "/.\n")?;
+        tree.write(format!("{FOLDER}/info/{PROVIDER}.md5sums"), 0o644, "")?;
     }
     let mut by_file = String::new();
     for (trigger, packages) in &triggers {

@@ -184,12 +184,11 @@ fn replaces(deb: &UnpackedDeb, other: &UnpackedDeb) -> Result<bool, MergeError> 
     let Some(field) = deb.control.field("Replaces") else {
         return Ok(false);
     };
-    let groups = parse_dependencies(field, &other.architecture).map_err(|source| {
-        MergeError::Replaces {
+    let groups =
+        parse_dependencies(field, &other.architecture).map_err(|source| MergeError::Replaces {
             package: deb.name.clone(),
             source,
-        }
-    })?;
+        })?;
     Ok(groups.iter().flatten().any(|replaced| {
         replaced.name == other.name
             && replaced

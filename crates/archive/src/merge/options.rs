@@ -151,7 +151,12 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 fn class(pattern: &[u8], byte: u8) -> Option<usize> {
     let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
     let start = 1 + usize::from(negated);
-    let end = start + 1 + pattern.get(start + 1..)?.iter().position(|byte| *byte == b']')?;
+    let end = start
+        + 1
+        + pattern
+            .get(start + 1..)?
+            .iter()
+            .position(|byte| *byte == b']')?;
     let mut members = &pattern[start..end];
     let mut found = false;
     while let [first, rest @ ..] = members {
