@@ -1,0 +1,18 @@
+//! Makes signed package repositories and serves them on the loopback interface, well or badly.
+//!
+//! Not part of the program. Tests of other crates may take this folder in with `#[path]`; it
+//! needs `flate2`, `pgp`, `rand` 0.8, `sha2` and `tempfile`.
+
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses another part of it"
+)]
+
+pub mod repository;
+pub mod server;
+
+pub use {
+    repository::{Package, Repository, Signer},
+    server::{Fault, Server},
+};
