@@ -26,7 +26,7 @@ pub struct ImageConfig {
     pub runtime: Option<Runtime>,
     /// The pod network.
     pub cni: Cni,
-    /// Bundles of packages, units and settings, by name; `lifeboat bundles` lists them.
+    /// Bundles of packages, units and settings, by name; they are listed below.
     pub bundles: Vec<BundleName>,
     /// Further Debian packages.
     pub packages: Vec<PackageName>,

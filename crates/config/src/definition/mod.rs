@@ -9,8 +9,6 @@ pub mod image;
 pub mod machine;
 pub mod node;
 pub(crate) mod rules;
-#[cfg(test)]
-mod tests;
 pub mod types;
 mod versions;
 

@@ -149,6 +149,7 @@ fn bundles(definition: &Definition, root: &Value, findings: &mut Collector) {
                 format!("the bundle {name} is named twice"),
                 None,
             );
+            continue;
         }
         for (index, package) in image.packages.iter().enumerate() {
             let Some(why) = bundle.without.iter().find(|one| one.name == *package) else {

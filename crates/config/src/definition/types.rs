@@ -506,7 +506,7 @@ pub enum Boot {
 }
 
 /// How the content of a file is written in the configuration.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Encoding {
     /// As it is.
     #[default]
@@ -523,4 +523,21 @@ pub enum Encoding {
         alias = "gz+b64"
     )]
     GzipBase64,
+}
+
+impl JsonSchema for Encoding {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Encoding".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // By hand, as the derived one has no aliases; k3OS has them all.
+        json_schema!({ "type": "string", "enum": [
+            "", "base64", "b64", "gzip+base64", "gz+base64", "gzip+b64", "gz+b64",
+        ] })
+    }
 }

@@ -65,6 +65,21 @@ pub fn flannel_image_command() -> &'static str {
 /// `DaemonSet`. As upstream's, without the init containers: plugin and configuration are on the
 /// node already. `command` is flanneld's path in `image`.
 pub fn flannel_manifest(image: &str, command: &str) -> String {
+    manifest(image, command, &[])
+}
+
+/// [`flannel_manifest`] for a cluster of one node: flanneld asks the API server at 127.0.0.1
+/// and so does not wait for kube-proxy to make the service's address work. Not for a node that
+/// has no API server of its own.
+pub fn flannel_manifest_for_one_node(image: &str, command: &str) -> String {
+    let direct = [
+        json!({ "name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1" }),
+        json!({ "name": "KUBERNETES_SERVICE_PORT", "value": "6443" }),
+    ];
+    manifest(image, command, &direct)
+}
+
+fn manifest(image: &str, command: &str, variables: &[Json]) -> String {
     let namespace = "kube-flannel";
     let labels = json!({ "k8s-app": "flannel" });
     let network = json!({
@@ -77,6 +92,13 @@ pub fn flannel_manifest(image: &str, command: &str) -> String {
     let rule = |resource: &str, verbs: &[&str]| json!({ "apiGroups": [""], "resources": [resource], "verbs": verbs });
     let metadata = json!({ "name": "flannel", "namespace": namespace, "labels": labels });
     let global = json!({ "name": "flannel", "labels": labels });
+    let mut environment = vec![
+        field("POD_NAME", "metadata.name"),
+        field("POD_NAMESPACE", "metadata.namespace"),
+        json!({ "name": "EVENT_QUEUE_DEPTH", "value": "5000" }),
+        json!({ "name": "CONT_WHEN_CACHE_NOT_READY", "value": "false" }),
+    ];
+    environment.extend_from_slice(variables);
     let pod = json!({
         "hostNetwork": true,
         "priorityClassName": "system-node-critical",
@@ -97,12 +119,7 @@ pub fn flannel_manifest(image: &str, command: &str) -> String {
                 "privileged": false,
                 "capabilities": { "add": ["NET_ADMIN", "NET_RAW"] },
             },
-            "env": [
-                field("POD_NAME", "metadata.name"),
-                field("POD_NAMESPACE", "metadata.namespace"),
-                { "name": "EVENT_QUEUE_DEPTH", "value": "5000" },
-                { "name": "CONT_WHEN_CACHE_NOT_READY", "value": "false" },
-            ],
+            "env": environment,
             "volumeMounts": [
                 { "name": "run", "mountPath": "/run/flannel" },
                 { "name": "configuration", "mountPath": "/etc/kube-flannel/" },

@@ -123,7 +123,7 @@ pub fn kubeadm_patches() -> Vec<RenderedFile> {
         json!({ "spec": { "containers": [{
             "name": container,
             // As long in all as kubeadm's own 24 times 10 s, and more.
-            "startupProbe": { "periodSeconds": 2, "failureThreshold": 300 },
+            "startupProbe": { "initialDelaySeconds": 2, "periodSeconds": 2, "failureThreshold": 300 },
         }] } })
     };
     let dns = json!({ "spec": {

@@ -5,7 +5,6 @@
 
 mod cni;
 mod kubeadm;
-mod kubelet;
 mod runtime;
 mod system;
 #[cfg(test)]
@@ -15,10 +14,10 @@ pub(crate) mod text;
 use std::net::IpAddr;
 
 pub use cni::{
-    bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest, flannel_subnet_env,
+    bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
+    flannel_manifest_for_one_node, flannel_subnet_env,
 };
 pub use kubeadm::{kubeadm_init, kubeadm_patches};
-pub use kubelet::{kubelet_drop_in, kubelet_unit};
 pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
 };

@@ -122,6 +122,7 @@ impl<'a> Checker<'a> {
         let names = schema.get("propertyNames").map(|one| self.root.follow(one));
         let mut whole = true;
         let mut json = Map::new();
+        let mut meant = Vec::new();
         for entry in entries {
             let path = path.key(&entry.key);
             let known = properties.get(&entry.key).map(|one| self.root.follow(one));
@@ -132,7 +133,7 @@ impl<'a> Checker<'a> {
                 whole &= self.key_name(names, entry, &path);
             }
             let Some(schema) = known.or(others) else {
-                self.unknown_key(properties, entry, &path);
+                meant.extend(self.unknown_key(properties, entry, &path));
                 continue;
             };
             match self.check(schema, &entry.value, &path) {
@@ -146,6 +147,9 @@ impl<'a> Checker<'a> {
         for name in required.into_iter().flatten().filter_map(Json::as_str) {
             if value.get(name).is_none_or(Value::is_null) {
                 whole = false;
+                if meant.contains(&name) {
+                    continue; // Its misspelling was found already.
+                }
                 let known = properties.keys().map(String::as_str);
                 self.add(
                     value.span.start,
@@ -173,7 +177,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn unknown_key(&mut self, known: &Map<String, Json>, entry: &Entry, path: &Path) {
+    /// Reports a key that is not known; returns the one that was meant, if it can be guessed.
+    fn unknown_key<'k>(
+        &mut self,
+        known: &'k Map<String, Json>,
+        entry: &Entry,
+        path: &Path,
+    ) -> Option<&'k str> {
         let parent = path
             .0
             .strip_suffix(&Path::default().key(&entry.key).0)
@@ -182,20 +192,23 @@ impl<'a> Checker<'a> {
         let (place, key) = (entry.span.start, entry.key.as_str());
         if let Some(why) = (self.reserved)(parent, key) {
             self.add(place, path, "unsupported-key", why, None);
-            return;
+            return None;
         }
         let mut message = format!("unknown key {}", shown(key));
         let names = || known.keys().map(String::as_str);
         let mut hint = Some(format!("known keys here: {}", listed(names())));
+        let mut meant = None;
         if let Some(section) = self.section_of(key).filter(|section| section != parent) {
             message.push_str(&format!(" here; it belongs under `{section}`"));
             hint = Some(format!("write it as `{section}: {{{key}: …}}`"));
         } else if let Some(near) = nearest(key, names()) {
             message.push_str(&format!("; did you mean {near:?}?"));
+            meant = Some(near);
         } else if key == "<<" {
             hint = Some("merge keys are not part of YAML 1.2; write the keys out".to_owned());
         }
         self.add(place, path, "unknown-key", message, hint);
+        meant
     }
 
     /// The top-level mapping that has `key`.
@@ -312,20 +325,25 @@ impl<'a> Checker<'a> {
             _ => value.described(),
         };
         let name = path.0.rsplit('.').next().unwrap_or_default();
+        // An item of a list has no key of its own to repeat.
+        let written = |value: &str| match name.ends_with(']') {
+            true => format!("`{value}`"),
+            false => format!("`{name}: {value}`"),
+        };
         let takes = |wanted: &str| open.iter().any(|one| types(one).contains(&wanted));
         let hint = match &value.data {
             Data::Scalar(Scalar { kind, text }) => match kind {
                 Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) if takes("string") && !secret => {
-                    Some(format!("quote it: `{name}: \"{text}\"`"))
+                    Some(format!("quote it: {}", written(&format!("\"{text}\""))))
                 }
                 Kind::Text if takes("integer") && text.parse::<i64>().is_ok() => {
-                    Some(format!("remove the quotes: `{name}: {text}`"))
+                    Some(format!("remove the quotes: {}", written(text)))
                 }
                 Kind::Text if takes("boolean") => Some("write true or false".to_owned()),
                 Kind::Text | Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_)
                     if takes("array") && !secret =>
                 {
-                    Some(format!("make it a list: `{name}: [{text}]`"))
+                    Some(format!("make it a list: {}", written(&format!("[{text}]"))))
                 }
                 _ => None,
             },

@@ -6,8 +6,6 @@
 
 mod reader;
 mod resolve;
-#[cfg(test)]
-mod tests;
 mod value;
 
 pub(crate) use reader::read;
