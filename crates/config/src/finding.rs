@@ -163,6 +163,12 @@ pub fn nearest<'a>(text: &str, choices: impl IntoIterator<Item = &'a str>) -> Op
         .map(|(_, choice)| choice)
 }
 
+/// `; did you mean "x"?` or nothing, to end a message.
+pub(crate) fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean {near:?}?"))
+        .unwrap_or_default()
+}
+
 /// `a, b, c`, for messages.
 pub(crate) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     items

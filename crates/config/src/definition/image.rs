@@ -77,7 +77,7 @@ pub enum KubernetesSource {
 pub struct RepositoryConfig {
     /// The repository's address: what stands after `deb` in a sources.list.
     pub url: Url,
-    /// The armoured OpenPGP key that signs it: a path beside the definition, or the text itself
+    /// The armoured `OpenPGP` key that signs it: a path beside the definition, or the text itself
     /// from `-----BEGIN PGP PUBLIC KEY BLOCK-----` on.
     pub key: HostPath,
     /// The suite; `./` for a flat repository, which those of Kubernetes and CRI-O are.

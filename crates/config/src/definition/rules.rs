@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     bundle,
-    finding::{Collector, Place, listed},
+    finding::{Collector, Place, did_you_mean, listed},
     nearest,
     yaml::Value,
 };
@@ -134,10 +134,11 @@ fn bundles(definition: &Definition, root: &Value, findings: &mut Collector) {
         let (at, path) = (place(root, &steps), format!("image.bundles[{index}]"));
         let names = || catalogue.iter().map(|bundle| bundle.name.as_str());
         let Some(bundle) = catalogue.iter().find(|bundle| bundle.name == *name) else {
-            let mut message = format!("unknown bundle \"{name}\"; bundles: {}", listed(names()));
-            if let Some(near) = nearest(name.as_str(), names()) {
-                message.push_str(&format!("; did you mean {near:?}?"));
-            }
+            let near = did_you_mean(nearest(name.as_str(), names()));
+            let message = format!(
+                "unknown bundle \"{name}\"; bundles: {}{near}",
+                listed(names())
+            );
             findings.add(at, path, "unknown-choice", message, None);
             continue;
         };

@@ -11,7 +11,7 @@ use super::{
     versions::{default_minor, known_versions},
 };
 use crate::{
-    finding::{listed, shown},
+    finding::{did_you_mean, listed, shown},
     nearest,
 };
 

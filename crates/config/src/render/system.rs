@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{RenderedFile, text};
-use crate::{Cni, NodeConfig};
+use crate::{Cni, NodeConfig, definition::types::Server};
 
 /// `/etc/hosts`.
 pub fn hosts(node_name: &str) -> String {
@@ -121,7 +121,7 @@ pub fn network_files(node: &NodeConfig) -> Vec<RenderedFile> {
         RenderedFile::new("/etc/systemd/networkd.conf.d/90-lifeboat.conf", foreign),
     ];
     if !node.ntp_servers.is_empty() {
-        let servers: Vec<&str> = node.ntp_servers.iter().map(|one| one.as_str()).collect();
+        let servers: Vec<&str> = node.ntp_servers.iter().map(Server::as_str).collect();
         files.push(RenderedFile::new(
             "/etc/systemd/timesyncd.conf.d/90-lifeboat.conf",
             format!("[Time]\nNTP={}\n", servers.join(" ")),

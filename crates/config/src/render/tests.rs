@@ -28,7 +28,7 @@ fn plain(value: &yaml::Value) -> Json {
 fn read_back(text: &str) -> Json {
     let mut findings = Collector::new("rendered");
     let value = yaml::read(text.as_bytes(), &mut findings);
-    let value = value.unwrap_or_else(|| panic!("{:?}\n{text}", findings));
+    let value = value.unwrap_or_else(|| panic!("{findings:?}\n{text}"));
     plain(&value)
 }
 
@@ -60,11 +60,11 @@ fn all_files_of_a_plain_node() {
         ),
     ] {
         let files = node_files(&NodeConfig::default(), &facts);
-        let text: String = files
+        let texts: Vec<String> = files
             .iter()
             .map(|file| format!("==> {} {:o}\n{}", file.path, file.mode, file.content))
             .collect();
-        insta::assert_snapshot!(name, text);
+        insta::assert_snapshot!(name, texts.concat());
     }
 }
 

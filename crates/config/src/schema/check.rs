@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::{Root, alternatives, choices, types};
 use crate::{
     definition::formats,
-    finding::{Collector, Place, listed, nearest, shown},
+    finding::{Collector, Place, did_you_mean, listed, nearest, shown},
     yaml::{Data, Entry, Kind, Scalar, Value},
 };
 
@@ -194,16 +194,15 @@ impl<'a> Checker<'a> {
             self.add(place, path, "unsupported-key", why, None);
             return None;
         }
-        let mut message = format!("unknown key {}", shown(key));
         let names = || known.keys().map(String::as_str);
+        let mut message = format!("unknown key {}", shown(key));
         let mut hint = Some(format!("known keys here: {}", listed(names())));
-        let mut meant = None;
+        let meant = nearest(key, names());
         if let Some(section) = self.section_of(key).filter(|section| section != parent) {
-            message.push_str(&format!(" here; it belongs under `{section}`"));
+            message = format!("{message} here; it belongs under `{section}`");
             hint = Some(format!("write it as `{section}: {{{key}: …}}`"));
-        } else if let Some(near) = nearest(key, names()) {
-            message.push_str(&format!("; did you mean {near:?}?"));
-            meant = Some(near);
+        } else if meant.is_some() {
+            message += &did_you_mean(meant);
         } else if key == "<<" {
             hint = Some("merge keys are not part of YAML 1.2; write the keys out".to_owned());
         }
@@ -291,14 +290,12 @@ impl<'a> Checker<'a> {
     }
 
     fn choice(&mut self, words: &[&str], value: &Value, scalar: &Scalar, path: &Path) {
-        let mut message = format!(
-            "unknown choice {}; choices: {}",
+        let near = did_you_mean(nearest(&scalar.text, words.iter().copied()));
+        let message = format!(
+            "unknown choice {}; choices: {}{near}",
             shown(&scalar.text),
             listed(words)
         );
-        if let Some(near) = nearest(&scalar.text, words.iter().copied()) {
-            message.push_str(&format!("; did you mean {near:?}?"));
-        }
         self.add(value.span.start, path, "unknown-choice", message, None);
     }
 
@@ -326,9 +323,12 @@ impl<'a> Checker<'a> {
         };
         let name = path.0.rsplit('.').next().unwrap_or_default();
         // An item of a list has no key of its own to repeat.
-        let written = |value: &str| match name.ends_with(']') {
-            true => format!("`{value}`"),
-            false => format!("`{name}: {value}`"),
+        let written = |value: &str| {
+            if name.ends_with(']') {
+                format!("`{value}`")
+            } else {
+                format!("`{name}: {value}`")
+            }
         };
         let takes = |wanted: &str| open.iter().any(|one| types(one).contains(&wanted));
         let hint = match &value.data {

@@ -117,9 +117,15 @@ enum Open {
     Map {
         entries: Vec<Entry>,
         keys: HashSet<String>,
-        /// A key that waits for its value; `None` inside if it cannot be used.
-        pending: Option<Option<(String, Span)>>,
+        /// A key that waits for its value.
+        pending: Option<Key>,
     },
+}
+
+enum Key {
+    Usable(String, Span),
+    /// Reported already; its value is dropped.
+    Unusable,
 }
 
 /// A value with what it costs.
@@ -304,7 +310,7 @@ impl Reader<'_> {
                 pending,
             } => match pending.take() {
                 Some(key) => {
-                    if let Some((key, span)) = key {
+                    if let Key::Usable(key, span) = key {
                         entries.push(Entry { key, span, value });
                     }
                 }
@@ -417,7 +423,7 @@ fn key(
     keys: &mut HashSet<String>,
     entries: &[Entry],
     findings: &mut Collector,
-) -> Option<(String, Span)> {
+) -> Key {
     let span = value.span;
     let Data::Scalar(scalar) = value.data else {
         findings.add(
@@ -427,10 +433,10 @@ fn key(
             "a list or mapping cannot be a key",
             Some("keys are text; `{{ }}` of a template needs quotes".to_owned()),
         );
-        return None;
+        return Key::Unusable;
     };
     if keys.insert(scalar.text.clone()) {
-        return Some((scalar.text, span));
+        return Key::Usable(scalar.text, span);
     }
     let first = entries
         .iter()
@@ -446,7 +452,7 @@ fn key(
         },
         Some("keep one of the two".to_owned()),
     );
-    None
+    Key::Unusable
 }
 
 fn place(marker: Marker) -> Place {

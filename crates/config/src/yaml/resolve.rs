@@ -44,11 +44,7 @@ fn float(text: &str) -> Option<f64> {
     let numeric = unsigned
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-    let starts = first.is_ascii_digit()
-        || first == b'.'
-            && unsigned
-                .bytes()
-                .nth(1)
-                .is_some_and(|byte| byte.is_ascii_digit());
+    let second = unsigned.as_bytes().get(1);
+    let starts = first.is_ascii_digit() || first == b'.' && second.is_some_and(u8::is_ascii_digit);
     (numeric && starts).then(|| text.parse().ok())?
 }

@@ -67,8 +67,7 @@ proptest! {
                 "/etc/systemd/system.conf.d/90-lifeboat.conf" => Some(node.environment.len() + 1),
                 "/etc/sysctl.d/90-lifeboat.conf" => Some(5 + node.sysctls.len()),
                 "/etc/modules-load.d/90-lifeboat.conf" => Some(2 + node.modules.len()),
-                "/etc/modprobe.d/90-lifeboat.conf" => None,
-                "/etc/kubernetes/kubeadm.yaml" => None,
+                "/etc/modprobe.d/90-lifeboat.conf" | "/etc/kubernetes/kubeadm.yaml" => None,
                 path => plain
                     .iter()
                     .find(|one| one.path == path)

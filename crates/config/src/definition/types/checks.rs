@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Refusal, known_versions, listed, nearest, shown};
+use super::{Refusal, did_you_mean, known_versions, listed, nearest, shown};
 
 type Checked = Result<(), Refusal>;
 
@@ -178,9 +178,7 @@ pub(super) fn taint(text: &str) -> Checked {
             .hint("write KEY=VALUE:EFFECT or KEY:EFFECT"));
     };
     if !EFFECTS.contains(&effect) {
-        let near = nearest(effect, EFFECTS)
-            .map(|near| format!("; did you mean {near:?}?"))
-            .unwrap_or_default();
+        let near = did_you_mean(nearest(effect, EFFECTS));
         return Err(Refusal::new(format!(
             "unknown effect {}; effects: {}{near}",
             shown(effect),
@@ -453,19 +451,17 @@ pub(super) fn parse_kubernetes_version(text: &str) -> Result<(u32, Option<u32>),
             return Ok((minor, patch.and_then(number)));
         }
     }
-    let mut message = format!(
-        "unknown version {}; supported: {}",
-        shown(text),
-        listed(&known)
-    );
     let near = if form && known.contains(&minor_text) {
         Some(bare)
     } else {
         nearest(&minor_text, known.iter().map(String::as_str))
     };
-    if let Some(near) = near {
-        message.push_str(&format!("; did you mean {near:?}?"));
-    }
+    let message = format!(
+        "unknown version {}; supported: {}{}",
+        shown(text),
+        listed(&known),
+        did_you_mean(near)
+    );
     Err(Refusal::new(message)
         .hint("a minor such as 1.36 means its newest known patch; 1.36.3 means that one"))
 }
