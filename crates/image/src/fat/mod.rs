@@ -14,6 +14,8 @@ mod writer;
 
 use lifeboat_archive::Content;
 
+pub(crate) use writer::civil;
+
 pub use {
     dump::dump,
     format::Width,

@@ -1,0 +1,177 @@
+//! A disk: boot partition, two slots, state.
+
+use std::{io, path::Path};
+
+use lifeboat_archive::{Content, Digest};
+use uuid::Uuid;
+
+use crate::{
+    Extents,
+    fat::{self, Volume, WriteFatError},
+    gpt::{self, Layout, PlanTableError, Table, attributes, kinds},
+    root::partition_ids,
+};
+
+/// Room for some UKIs.
+pub const ESP_SIZE: u64 = 256 << 20;
+/// Room for a root file system.
+pub const ROOT_SIZE: u64 = 512 << 20;
+/// Room for the hash tree of a full root: 1/127 of it, and some.
+pub const VERITY_SIZE: u64 = 16 << 20;
+
+/// A disk that cannot be assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// A part is larger than its partition.
+    #[error("{what} needs {needed} bytes, its partition has {size}: {hint}")]
+    TooSmall {
+        /// The part.
+        what: &'static str,
+        /// Its size.
+        needed: u64,
+        /// The partition's size.
+        size: u64,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The boot partition.
+    #[error("the boot partition cannot be written")]
+    Fat(#[from] WriteFatError),
+    /// The partition table.
+    #[error("the partition table cannot be written")]
+    Table(#[from] PlanTableError),
+    /// A part cannot be read.
+    #[error("a part of the disk cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// The parts of a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts<'a> {
+    pub version: &'a str,
+    pub root_hash: Digest,
+    pub erofs: &'a Path,
+    pub verity: &'a Path,
+    pub uki: &'a Path,
+    pub loader: Content,
+    /// The state file system, and the size of its partition, which may be larger.
+    pub state: &'a Path,
+    pub state_size: u64,
+    pub time: i64,
+}
+
+/// An assembled disk that is not written yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub extents: Extents,
+    pub size: u64,
+}
+
+pub(crate) fn assemble(parts: &Parts<'_>) -> Result<Disk, AssembleError> {
+    let erofs = Content::file(parts.erofs)?;
+    let verity = Content::file(parts.verity)?;
+    let large = "install fewer packages";
+    fits("the root file system", &erofs, ROOT_SIZE, large)?;
+    fits("the root's hash tree", &verity, VERITY_SIZE, large)?;
+    let hash = &parts.root_hash;
+    let id = |what: &str| crate::id(what, &hash.0);
+    let (root_id, verity_id) = partition_ids(hash);
+    let label = |kind: &str| -> String {
+        // As many characters as an entry holds. Source: UEFI 2.10, table 5.6.
+        format!("{kind}_{}", parts.version)
+            .chars()
+            .take(36)
+            .collect()
+    };
+    let mut layout = Layout::new(id("disk"));
+    let read_only = attributes::READ_ONLY;
+    let (root, tree) = (kinds::ROOT_X86_64, kinds::ROOT_X86_64_VERITY);
+    let esp_at = layout.add(kinds::ESP, id("esp"), "esp", 0, ESP_SIZE);
+    let root_at = layout.add(root, root_id, &label("root"), read_only, ROOT_SIZE);
+    let verity_at = layout.add(tree, verity_id, &label("verity"), read_only, VERITY_SIZE);
+    // An empty slot, as systemd-sysupdate marks it. Source: sysupdate.d(5), "MatchPattern=".
+    layout.add(root, id("root b"), "_empty", read_only, ROOT_SIZE);
+    layout.add(tree, id("verity b"), "_empty", read_only, VERITY_SIZE);
+    let grow = attributes::GROW_FILE_SYSTEM;
+    let state_at = layout.add(
+        kinds::VARIABLE,
+        id("state"),
+        "state",
+        grow,
+        parts.state_size,
+    );
+    let table: Table = layout.finish();
+    let sectors = gpt::write(&table)?;
+
+    let mut extents = Extents::new();
+    extents.add(0, Content::inline(&sectors.head));
+    extents.add_all(esp_at, fat::write(&esp(parts)?)?);
+    extents.add(root_at, erofs);
+    extents.add(verity_at, verity);
+    extents.add_sparse_file(state_at, parts.state)?;
+    extents.add(sectors.tail_offset, Content::inline(&sectors.tail));
+    Ok(Disk {
+        extents,
+        size: table.sectors * gpt::SECTOR,
+    })
+}
+
+/// Source: Boot Loader Specification (UAPI.1), "Type #2 EFI Unified Kernel Images".
+pub(crate) fn uki_name(version: &str) -> String {
+    format!("lifeboat_{version}.efi")
+}
+
+fn esp(parts: &Parts<'_>) -> Result<Volume, AssembleError> {
+    let uki = Content::file(parts.uki)?;
+    fits("the UKI", &uki, ESP_SIZE / 3, "take a smaller kernel")?;
+    let file = |path: String, content: &Content| fat::File {
+        path,
+        content: content.clone(),
+    };
+    // A menu is for machines with a person in front; one more kernel is chosen by holding a key.
+    let conf = "timeout 0\ndefault lifeboat_*\neditor no\n";
+    let serial = crate::id("esp serial", &parts.root_hash.0).as_fields().0;
+    Ok(Volume {
+        label: "ESP".to_owned(),
+        serial,
+        size: ESP_SIZE,
+        time: parts.time,
+        files: vec![
+            file("EFI/BOOT/BOOTX64.EFI".to_owned(), &parts.loader),
+            file("EFI/systemd/systemd-bootx64.efi".to_owned(), &parts.loader),
+            file(format!("EFI/Linux/{}", uki_name(parts.version)), &uki),
+            file("loader/loader.conf".to_owned(), &Content::inline(conf)),
+            // Says that the entries are on this partition. Source: bootctl(1), "install".
+            file(
+                "loader/entries.srel".to_owned(),
+                &Content::inline("type1\n"),
+            ),
+        ],
+    })
+}
+
+fn fits(
+    what: &'static str,
+    content: &Content,
+    size: u64,
+    hint: &'static str,
+) -> Result<(), AssembleError> {
+    let needed = content.size();
+    if needed > size {
+        return Err(AssembleError::TooSmall {
+            what,
+            needed,
+            size,
+            hint,
+        });
+    }
+    Ok(())
+}
+
+/// Ids of what never varies need no more than a name; [`crate::id`] makes them.
+pub(crate) fn stable_id(what: &str, of: &[u8]) -> Uuid {
+    let digest = Digest::of_parts([&b"lifeboat id"[..], what.as_bytes(), of]).0;
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}

@@ -1,0 +1,89 @@
+//! Digests of what goes into a stage, so that it is made again only when that changed.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use lifeboat_archive::{Content, Digest, Kind, Tree};
+
+/// Names inputs by digests.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Files below it never change: they are named by what they were made from.
+    cache: PathBuf,
+}
+
+impl Identity {
+    pub fn new(cache: &Path) -> Self {
+        Self {
+            cache: cache.to_owned(),
+        }
+    }
+
+    /// A file's identity: its path if it is in the cache, else the digest of its content.
+    pub fn file(&self, path: &Path) -> io::Result<Digest> {
+        match path.strip_prefix(&self.cache) {
+            Ok(inside) => Ok(Digest::of_parts([
+                &b"cache"[..],
+                inside.as_os_str().as_encoded_bytes(),
+            ])),
+            Err(_) => Ok(Digest::of_file(path)?.0),
+        }
+    }
+
+    pub fn content(&self, content: &Content) -> io::Result<Digest> {
+        Ok(match content {
+            Content::Inline(bytes) => Digest::of(bytes),
+            Content::Slice { file, offset, size } if file.starts_with(&self.cache) => {
+                Digest::of_parts([
+                    &b"slice"[..],
+                    &self.file(file)?.0,
+                    &offset.to_le_bytes(),
+                    &size.to_le_bytes(),
+                ])
+            }
+            content @ Content::Slice { .. } => Digest::of_reader(content.open()?)?.0,
+        })
+    }
+
+    /// A tree's identity: every path with all that is known of it.
+    pub fn tree(&self, tree: &Tree) -> io::Result<Digest> {
+        let mut parts: Vec<Vec<u8>> = Vec::with_capacity(tree.len() * 2);
+        let mut links = std::collections::BTreeMap::new();
+        for (path, id, inode) in tree.iter() {
+            let next = links.len();
+            let link = *links.entry(id).or_insert(next);
+            let mut part = format!(
+                "{link} {:o} {} {} {} ",
+                inode.mode, inode.uid, inode.gid, inode.mtime
+            )
+            .into_bytes();
+            match &inode.kind {
+                Kind::Directory => part.push(b'd'),
+                Kind::File(content) if link == next => {
+                    part.push(b'f');
+                    part.extend(self.content(content)?.0);
+                }
+                Kind::File(_) => part.push(b'h'),
+                Kind::Symlink(target) => {
+                    part.push(b'l');
+                    part.extend(target);
+                }
+                Kind::CharDevice { major, minor } => {
+                    part.extend(format!("c{major}:{minor}").bytes())
+                }
+                Kind::BlockDevice { major, minor } => {
+                    part.extend(format!("b{major}:{minor}").bytes())
+                }
+                Kind::Fifo => part.push(b'p'),
+            }
+            for (name, value) in &inode.xattrs {
+                part.extend(Digest::of_parts([&name[..], &value[..]]).0);
+            }
+            parts.push(path.to_vec());
+            parts.push(part);
+        }
+        Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
+    }
+}
