@@ -9,8 +9,8 @@ use std::{
 use fs_err as fs;
 
 use crate::{
-    Cache, CacheError, Digest,
-    tar::{Node, Reader, Streamed, TarError},
+    Cache, CacheError, Digest, Tree,
+    tar::{Node, Reader, Streamed, TarError, read_tar},
 };
 
 /// More data than this in one package is refused.
@@ -160,7 +160,23 @@ impl Control {
 /// The derived cache entry of a package file: a folder with `control/` (its control files) and
 /// `data.tar` (its tree, uncompressed). Made when it is not there.
 pub(crate) fn derive(cache: &Cache, path: &Path, sha256: &Digest) -> Result<PathBuf, DebReason> {
-    cache.derive("deb", sha256, |to| extract(path, to))
+    cache.derive("deb", sha256, |to| {
+        extract(path, to)?;
+        // So that what is in the cache is known to be readable.
+        let control = read_control(to)?;
+        for field in ["Package", "Version", "Architecture"] {
+            control.required(field)?;
+        }
+        read_data(to).map(drop)
+    })
+}
+
+/// The tree of a derived entry.
+pub(crate) fn read_data(entry: &Path) -> Result<Tree, DebReason> {
+    read_tar(&entry.join("data.tar")).map_err(|source| DebReason::Tar {
+        archive: "data.tar",
+        source,
+    })
 }
 
 /// The control files of a derived entry.
@@ -377,3 +393,6 @@ fn exact(file: &mut impl Read, buffer: &mut [u8], what: &str) -> Result<(), DebR
         _ => DebReason::Io(error),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Unpacks packages in parallel into the cache and reads their trees.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,7 +12,6 @@ use std::{
 use crate::{
     Cache, Control, Digest, Progress, Tree,
     deb::{self, DebError, DebReason},
-    tar::read_tar,
 };
 
 /// A package file that was verified: its content has this digest.
@@ -126,7 +125,7 @@ fn unpack_one(cache: &Cache, deb: &DebFile) -> Result<UnpackedDeb, DebError> {
     let unpack = || -> Result<UnpackedDeb, DebReason> {
         let entry = deb::derive(cache, &deb.path, &deb.sha256)?;
         let control = deb::read_control(&entry)?;
-        let tree = read_data(&entry.join("data.tar"))?;
+        let tree = deb::read_data(&entry)?;
         Ok(UnpackedDeb {
             name: control.required("Package")?,
             version: control.required("Version")?,
@@ -139,12 +138,5 @@ fn unpack_one(cache: &Cache, deb: &DebFile) -> Result<UnpackedDeb, DebError> {
     unpack().map_err(|reason| DebError {
         name: deb.name.clone(),
         reason,
-    })
-}
-
-fn read_data(path: &Path) -> Result<Tree, DebReason> {
-    read_tar(path).map_err(|source| DebReason::Tar {
-        archive: "data.tar",
-        source,
     })
 }
