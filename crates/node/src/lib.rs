@@ -1,7 +1,30 @@
-//! What runs on a node: the init of the initrd, provisioning, status. Never on a workstation.
+//! What runs on a node: the init of the initrd, provisioning, the console, the status, and the
+//! files of the image that belong to them. Nothing here runs on a workstation.
+//!
+//! ```
+//! use lifeboat_node::{Content, files};
+//!
+//! let unit = files()
+//!     .into_iter()
+//!     .find(|file| file.path == "/usr/lib/systemd/system/kubelet.service")
+//!     .unwrap();
+//! assert!(matches!(unit.content, Content::File(_)));
+//! ```
 
 mod boot;
 mod child;
+mod console;
+mod files;
 pub mod init;
+mod provision;
 pub mod report;
+mod run;
+mod status;
 mod sys;
+
+pub use boot::{Failure, Payload, source::Source};
+pub use console::run as console;
+pub use files::{Content, ImageFile, files};
+pub use provision::{ProvisionError, prepare, provision};
+pub use run::{RunError, run_commands};
+pub use status::{Status, read as status};

@@ -11,13 +11,27 @@ use std::{
 
 use rustix::ioctl::{self, Opcode, opcode};
 
-/// Loads a kernel module from an open `.ko` file. One that is loaded already is no error.
+/// How a module's file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// So that the kernel unpacks it itself (`CONFIG_MODULE_DECOMPRESS`).
+    Kernel,
+}
+
+/// Loads a kernel module from an open file. One that is loaded already is no error.
 ///
 /// # Errors
 /// What `finit_module(2)` returns.
-pub fn load_module(file: impl AsFd, parameters: &str) -> io::Result<()> {
+pub fn load_module(file: impl AsFd, parameters: &str, packed: Compression) -> io::Result<()> {
+    // MODULE_INIT_COMPRESSED_FILE (linux/module.h).
+    let flags = match packed {
+        Compression::None => 0,
+        Compression::Kernel => 4,
+    };
     let parameters = CString::new(parameters)?;
-    match rustix::system::finit_module(file, &parameters, 0) {
+    match rustix::system::finit_module(file, &parameters, flags) {
         Err(rustix::io::Errno::EXIST) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }

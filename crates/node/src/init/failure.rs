@@ -90,9 +90,9 @@ pub(crate) fn kernel_log() -> Vec<String> {
     report::last_lines(&text, LINES)
 }
 
-/// A shell on the console, of the initrd or of the root if it is mounted.
+/// A shell of the root on the console, if it is mounted.
 fn shell() {
-    for (root, program) in [("/", "/bin/sh"), ("/sysroot", "/bin/bash"), ("/sysroot", "/bin/sh")] {
+    for (root, program) in [("/", "/bin/bash"), ("/sysroot", "/bin/bash")] {
         if Path::new(root).join(&program[1..]).exists() {
             console("  lifeboat.debug: a shell; leave it to go on\n");
             let mut command = Command::new(program);

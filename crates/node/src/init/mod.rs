@@ -10,7 +10,7 @@ mod disk;
 mod failure;
 mod gpt;
 mod modules;
-pub(crate) mod root;
+mod root;
 mod state;
 pub(crate) mod verity;
 
@@ -23,7 +23,8 @@ use std::{
 use fs_err as fs;
 
 pub use cmdline::CommandLine;
-pub(crate) use cmdline::{hash, hex};
+pub(crate) use cmdline::hex;
+pub(crate) use root::make_folder;
 
 use crate::{
     boot,
@@ -114,9 +115,10 @@ fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> 
         }
     }
     root::assemble(sysroot)?;
-    boot::prepare(sysroot, line)?;
+    root::enter(sysroot)?;
+    boot::prepare(line);
     report::step("initrd", "prepare", State::Done, "");
-    root::switch(sysroot, line)
+    root::start_init(line)
 }
 
 /// Waits for the disk that holds the slot, loading drivers as devices appear.
@@ -156,7 +158,8 @@ fn find_disk(
     }
 }
 
-fn kernel_release() -> String {
+/// Version of the running kernel, which names its modules' folder.
+pub(crate) fn kernel_release() -> String {
     rustix::system::uname()
         .release()
         .to_string_lossy()

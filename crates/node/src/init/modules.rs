@@ -2,8 +2,7 @@
 //!
 //! Each line is `PATH always` or `PATH alias PATTERN…`; the path is relative to the modules'
 //! folder, the patterns are shell globs on the `modalias` of the devices there are. A module
-//! comes after those that it needs; one that no device asks for is loaded when a later module
-//! in the list that is loaded needs it, which the list says by naming it `always`.
+//! comes after those that it needs; these have its patterns too, or are loaded always.
 
 use std::{
     collections::BTreeSet,
@@ -193,7 +192,7 @@ impl Modules {
                 }
                 let path = self.folder.join(&entry.path);
                 let done =
-                    fs::File::open(&path).and_then(|file| sys::load_module(file.file(), ""));
+                    fs::File::open(&path).and_then(|file| sys::load_module(file.file(), "", sys::Compression::None));
                 match done {
                     Ok(()) => loaded.count += 1,
                     Err(error) => loaded.failed.push((entry.path, error)),

@@ -119,13 +119,17 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, PermissionsExt::from_mode(mode))
 }
 
-/// Moves the kernel's mounts into the new root, makes it `/` and starts its init.
-pub(super) fn switch(sysroot: &Path, line: &CommandLine) -> Result<Infallible, InitError> {
+/// Moves the kernel's mounts into the new root and makes it `/`. The old one, the initrd, is
+/// emptied: it would stay in memory.
+pub(super) fn enter(sysroot: &Path) -> Result<(), InitError> {
     const STEP: &str = "switch";
-    // What is left in the initrd's file system would stay in memory.
+    for place in ["dev", "proc", "sys", "run"] {
+        mount_move(Path::new("/").join(place), sysroot.join(place))
+            .at(STEP, &format!("cannot move /{place} to the new root"))?;
+    }
     free_initrd();
     rustix::process::chdir(sysroot).at(STEP, "cannot enter the new root")?;
-    mount_move(sysroot, "/").at(STEP, "cannot move the new root to /")?;
+    mount_move(".", "/").at(STEP, "cannot move the new root to /")?;
     rustix::process::chroot(".").at(STEP, "cannot make the new root /")?;
     rustix::process::chdir("/").at(STEP, "cannot enter /")?;
     // As systemd would do itself; mounts made by containers must be seen everywhere.
@@ -133,24 +137,17 @@ pub(super) fn switch(sysroot: &Path, line: &CommandLine) -> Result<Infallible, I
         "/",
         MountPropagationFlags::REC | MountPropagationFlags::SHARED,
     )
-    .at(STEP, "cannot share the mounts")?;
-    let init = line.init.as_deref().unwrap_or("/usr/lib/systemd/systemd");
-    let error = Command::new(init).env_clear().exec();
-    Err(InitError::new(STEP, format!("cannot start {init}: {error}")))
+    .at(STEP, "cannot share the mounts")
 }
 
-/// Moves /dev, /proc, /sys and /run to where the new root has them.
-pub(crate) fn move_kernel_file_systems(sysroot: &Path) -> Result<(), InitError> {
-    for place in ["dev", "proc", "sys", "run"] {
-        mount_move(Path::new("/").join(place), sysroot.join(place))
-            .at(STEP, &format!("cannot move /{place} to the new root"))?;
-        // Those who still look in the old place find it.
-        let old = Path::new("/").join(place);
-        if fs::remove_dir(&old).is_ok() {
-            let _ = std::os::unix::fs::symlink(sysroot.join(place), &old);
-        }
-    }
-    Ok(())
+/// Starts the root's own init in place of this one.
+pub(super) fn start_init(line: &CommandLine) -> Result<Infallible, InitError> {
+    let init = line.init.as_deref().unwrap_or("/usr/lib/systemd/systemd");
+    let error = Command::new(init).env_clear().exec();
+    Err(InitError::new(
+        "switch",
+        format!("cannot start {init}: {error}"),
+    ))
 }
 
 /// Removes the initrd's files. Mount points stay: they are on other file systems.

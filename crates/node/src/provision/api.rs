@@ -1,0 +1,214 @@
+//! A client of the Kubernetes API on this node, over one kept connection.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use ureq::{
+    Agent,
+    tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
+};
+
+use super::kubeconfig::Credentials;
+
+/// Why the API did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Certificate or key is not PEM.
+    #[error("the kubeconfig holds no usable {0}")]
+    Credentials(&'static str),
+    /// No answer.
+    #[error("{method} {path}: {source}")]
+    Http {
+        /// Method of the request.
+        method: &'static str,
+        /// Its path.
+        path: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// An answer that says no.
+    #[error("{method} {path}: {status}: {message}")]
+    Refused {
+        /// Method of the request.
+        method: &'static str,
+        /// Its path.
+        path: String,
+        /// HTTP status.
+        status: u16,
+        /// What the server says.
+        message: String,
+    },
+}
+
+/// The API server of this node.
+#[derive(Debug)]
+pub struct Api {
+    agent: Agent,
+    server: String,
+}
+
+impl Api {
+    /// A client with the credentials of a kubeconfig; the server is asked on the loopback.
+    ///
+    /// # Errors
+    /// [`ApiError::Credentials`] if they are not PEM.
+    pub fn new(credentials: &Credentials) -> Result<Self, ApiError> {
+        let pem = |bytes: &[u8], what| {
+            Certificate::from_pem(bytes).map_err(|_| ApiError::Credentials(what))
+        };
+        let authority = pem(&credentials.authority, "authority")?;
+        let certificate = pem(&credentials.certificate, "client certificate")?;
+        let key = PrivateKey::from_pem(&credentials.key)
+            .map_err(|_| ApiError::Credentials("client key"))?;
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&[authority]))
+            .client_cert(Some(ClientCert::new_with_certs(&[certificate], key)))
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .proxy(None)
+            .build()
+            .new_agent();
+        Ok(Self {
+            agent,
+            server: "https://127.0.0.1:6443".to_owned(),
+        })
+    }
+
+    /// Whether the server answers that it lives.
+    pub fn lives(&self) -> bool {
+        self.get_text("/livez").is_ok()
+    }
+
+    /// Gets an object.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn get(&self, path: &str) -> Result<Json, ApiError> {
+        let text = self.get_text(path)?;
+        serde_json::from_str(&text).map_err(|error| ApiError::Refused {
+            method: "GET",
+            path: path.to_owned(),
+            status: 200,
+            message: format!("not JSON: {error}"),
+        })
+    }
+
+    fn get_text(&self, path: &str) -> Result<String, ApiError> {
+        let answer = self.agent.get(format!("{}{path}", self.server)).call();
+        Self::answer("GET", path, answer)
+    }
+
+    /// Applies an object, as `kubectl apply --server-side --force-conflicts` does.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn apply(&self, path: &str, yaml: &str) -> Result<(), ApiError> {
+        let answer = self
+            .agent
+            .patch(format!(
+                "{}{path}?fieldManager=lifeboat&force=true",
+                self.server
+            ))
+            .header("Content-Type", "application/apply-patch+yaml")
+            .send(yaml);
+        Self::answer("PATCH", path, answer).map(|_| ())
+    }
+
+    fn answer(
+        method: &'static str,
+        path: &str,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<String, ApiError> {
+        let failed = |source| ApiError::Http {
+            method,
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        let mut answer = answer.map_err(failed)?;
+        let status = answer.status();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()
+            .map_err(failed)?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let message = serde_json::from_str::<Json>(&text)
+            .ok()
+            .and_then(|json| Some(json.get("message")?.as_str()?.to_owned()))
+            .unwrap_or(text);
+        Err(ApiError::Refused {
+            method,
+            path: path.to_owned(),
+            status: status.as_u16(),
+            message: message.chars().take(500).collect(),
+        })
+    }
+}
+
+/// Whether a node object says that it is Ready.
+pub fn node_ready(node: &Json) -> bool {
+    node["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// The pods of a list that are not running yet, with what they wait for; none if all run. An
+/// empty list is waited for as well.
+pub fn waiting_pods(list: &Json) -> Vec<String> {
+    let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+    if pods.is_empty() {
+        return vec!["no pods yet".to_owned()];
+    }
+    pods.iter()
+        .filter(|pod| !pod_runs(pod))
+        .map(|pod| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or("?");
+            let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+                .as_str()
+                .or_else(|| pod["status"]["phase"].as_str())
+                .unwrap_or("?");
+            format!("{name}: {reason}")
+        })
+        .collect()
+}
+
+fn pod_runs(pod: &Json) -> bool {
+    pod["status"]["phase"] == "Running"
+        && pod["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn readiness_is_read_from_conditions() {
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        assert!(node_ready(&ready));
+        assert!(!node_ready(&json!({"status": {}})));
+        let pod = json!({"metadata": {"name": "a"}, "status": {"phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        let waits = json!({"metadata": {"name": "b"}, "status": {"phase": "Pending",
+            "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}});
+        assert!(waiting_pods(&json!({"items": [pod]})).is_empty());
+        assert_eq!(
+            waiting_pods(&json!({"items": [pod, waits]})),
+            ["b: ContainerCreating"]
+        );
+        assert_eq!(waiting_pods(&json!({})), ["no pods yet"]);
+    }
+}

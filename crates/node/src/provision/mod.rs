@@ -1,0 +1,435 @@
+//! Kubernetes on this node, by kubeadm, in the order that wastes no time.
+//!
+//! kubeadm is called twice. The first call, started by the initrd beside systemd, makes files:
+//! certificates, kubeconfigs, manifests, the kubelet's configuration. So the kubelet starts
+//! with the first units, and the API server with it, which is most of what a start takes. The
+//! second call, when the API answers, uploads the configuration and brings the add-ons. At
+//! later boots nothing of kubeadm runs.
+
+mod api;
+mod kubeconfig;
+mod manifest;
+mod plan;
+
+use std::{
+    io,
+    net::{IpAddr, UdpSocket},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use fs_err as fs;
+use lifeboat_config::{parse_node, render};
+
+use crate::{
+    boot::{self, Boot, write_file},
+    init::log,
+    report::{self, Event, State},
+};
+use api::Api;
+use plan::{Progress, Step, plan};
+
+/// The programs of the payload, and nothing else: kubeadm would start and stop the kubelet by
+/// systemctl if it found it.
+const PATH: &str = "/opt/kubernetes/current/bin";
+/// The kubelet's unit waits for this file at the first boot (kubelet.path).
+const KUBELET_READY: &str = "/run/lifeboat/kubelet-files";
+/// Why the files could not be made.
+const FILES_FAILED: &str = "/run/lifeboat/files-failed";
+/// How long the network may take to give an address.
+const ADDRESS: Duration = Duration::from_secs(120);
+/// How long the API server may take.
+const API: Duration = Duration::from_secs(600);
+
+/// Why a node has no Kubernetes.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// A file could not be read or written.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was done.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is no payload, so there is nothing to provision.
+    #[error("no Kubernetes payload is mounted on this node")]
+    NoPayload,
+    /// No interface has an address.
+    #[error("the network gave this node no address within {} s", ADDRESS.as_secs())]
+    NoAddress,
+    /// kubeadm failed.
+    #[error("kubeadm {what} failed ({status}); its output is in {log}")]
+    Kubeadm {
+        /// Which call.
+        what: &'static str,
+        /// Its exit.
+        status: std::process::ExitStatus,
+        /// Its log.
+        log: String,
+    },
+    /// The files were not made; the process that makes them said why.
+    #[error("{0}")]
+    Files(String),
+    /// The API did not come up.
+    #[error("the API server does not answer after {} s; see `crictl ps -a` and /var/log/pods", API.as_secs())]
+    NoApi,
+    /// The API refused something.
+    #[error(transparent)]
+    Api(#[from] api::ApiError),
+    /// A manifest of ours is wrong.
+    #[error(transparent)]
+    Manifest(#[from] manifest::ManifestError),
+}
+
+trait Doing<T> {
+    fn doing(self, what: &str) -> Result<T, ProvisionError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: &str) -> Result<T, ProvisionError> {
+        self.map_err(|source| ProvisionError::Io {
+            what: what.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The first address of the pods' subnet of this node, if it is known before flanneld says so:
+/// that of the first node at the first boot, the kept one later.
+pub(crate) fn first_pod_subnet() -> Option<String> {
+    if let Ok(kept) = fs::read_to_string(Path::new(plan::MARKS).join("subnet")) {
+        return Some(kept.trim().to_owned());
+    }
+    render::FIRST_NODE_SUBNET
+        .strip_suffix("0/24")
+        .map(|prefix| format!("{prefix}1/24"))
+}
+
+/// Starts [`prepare`] as a process of its own, which goes on while systemd starts.
+pub(crate) fn prepare_in_background() {
+    let start = || -> io::Result<()> {
+        let log = fs::File::create(Path::new(boot::LOGS).join("prepare"))?.into_file();
+        Command::new("/usr/bin/lifeboat")
+            .args(["node", "prepare"])
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", "/root")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(())
+    };
+    if let Err(error) = start() {
+        log(3, &format!("cannot start the making of Kubernetes' files: {error}"));
+        let _ = fs::write(FILES_FAILED, error.to_string());
+    }
+}
+
+/// Makes all that a control plane needs to start. Done once; what an interrupted attempt left is
+/// removed first.
+///
+/// # Errors
+/// [`ProvisionError`]; also reported.
+pub fn prepare() -> Result<(), ProvisionError> {
+    let made = make_files();
+    if let Err(error) = &made {
+        // The service that waits for the files reads it.
+        let _ = fs::write(FILES_FAILED, error.to_string());
+    }
+    made
+}
+
+fn make_files() -> Result<(), ProvisionError> {
+    let steps = plan(Progress::read(Path::new("/")));
+    if steps.contains(&Step::Clean) {
+        report::step("kubeadm", "clean", State::Started, "an earlier attempt was interrupted");
+        for path in plan::LEFTOVERS {
+            remove(Path::new(path)).doing("cannot remove what an interrupted attempt left")?;
+        }
+    }
+    if steps.contains(&Step::Files) {
+        let boot = Boot::read().doing("cannot read what the boot left")?;
+        let mut facts = boot.facts().ok_or(ProvisionError::NoPayload)?;
+        report::step("kubeadm", "address", State::Started, "");
+        let address = wait_for_address()?;
+        report::step("kubeadm", "address", State::Done, address.to_string());
+        facts.advertise_address = Some(address);
+        let text = fs::read(boot::CONFIG).doing("cannot read the node's configuration")?;
+        // It was written by this program.
+        let config = parse_node(boot::CONFIG, &text).unwrap_or_default();
+        write_file(
+            Path::new(render::KUBEADM_CONFIG),
+            render::kubeadm_init(&config, &facts).as_bytes(),
+            0o600,
+        )
+        .doing("cannot write kubeadm's configuration")?;
+        kubeadm("files", plan::NOT_FILES)?;
+        rotate_from_the_start().doing("cannot set up the kubelet's certificate")?;
+        rustix::fs::sync();
+        mark("files")?;
+    }
+    fs::write(KUBELET_READY, "").doing("cannot let the kubelet start")
+}
+
+/// Lets the kubelet use its certificate from the file that it rotates, as kubeadm's
+/// kubelet-finalize does after a first start and with a second.
+fn rotate_from_the_start() -> io::Result<()> {
+    const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+    let path = Path::new("/etc/kubernetes/kubelet.conf");
+    let text = fs::read_to_string(path)?;
+    let Some(credentials) = kubeconfig::credentials(&text) else {
+        return Ok(());
+    };
+    let pem = [credentials.certificate, credentials.key].concat();
+    boot_folder("/var/lib/kubelet/pki", 0o700)?;
+    write_file(Path::new(CURRENT), &pem, 0o600)?;
+    write_file(
+        path,
+        kubeconfig::with_rotated_file(&text, CURRENT).as_bytes(),
+        0o600,
+    )
+}
+
+fn boot_folder(path: &str, mode: u32) -> io::Result<()> {
+    crate::init::make_folder(Path::new(path), mode)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn mark(name: &str) -> Result<(), ProvisionError> {
+    write_file(&Path::new(plan::MARKS).join(name), b"", 0o644)
+        .doing("cannot note the progress of provisioning")
+}
+
+/// The address by which this node would leave for elsewhere. Nothing is sent: a socket that is
+/// connected shows its own address.
+pub(crate) fn address() -> Option<IpAddr> {
+    let route = |from: &str, to: &str| {
+        let socket = UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        let address = socket.local_addr().ok()?.ip();
+        (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+    };
+    // Addresses for documentation: no machine has them.
+    route("0.0.0.0:0", "192.0.2.1:9").or_else(|| route("[::]:0", "[2001:db8::1]:9"))
+}
+
+fn wait_for_address() -> Result<IpAddr, ProvisionError> {
+    wait(ADDRESS, Duration::from_millis(50), address).ok_or(ProvisionError::NoAddress)
+}
+
+/// Asks until there is an answer or the time is over.
+fn wait<T>(limit: Duration, pause: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = probe() {
+            return Some(answer);
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// Runs `kubeadm init` without these phases and reports it.
+fn kubeadm(what: &'static str, skip: &str) -> Result<(), ProvisionError> {
+    report::step("kubeadm", what, State::Started, "");
+    let log = Path::new(boot::LOGS).join(format!("kubeadm-{what}"));
+    let status = fs::File::create(&log)
+        .and_then(|file| {
+            let file = file.into_file();
+            Command::new(Path::new(PATH).join("kubeadm"))
+                .args(["init", "--config", render::KUBEADM_CONFIG, "--skip-phases"])
+                .arg(skip)
+                .env_clear()
+                .env("PATH", PATH)
+                .env("HOME", "/root")
+                .stdin(Stdio::null())
+                .stdout(file.try_clone()?)
+                .stderr(file)
+                .status()
+        })
+        .doing("cannot run kubeadm")?;
+    if status.success() {
+        report::step("kubeadm", what, State::Done, "");
+        return Ok(());
+    }
+    let error = ProvisionError::Kubeadm {
+        what,
+        status,
+        log: log.display().to_string(),
+    };
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    report::send(&Event::failed(
+        "kubeadm",
+        what,
+        error.to_string(),
+        report::last_lines(&text, 15),
+    ));
+    Err(error)
+}
+
+/// Brings the cluster up, or at a later boot watches it come up: the service.
+///
+/// # Errors
+/// [`ProvisionError`]; also reported. Running it again goes on where it stopped.
+pub fn provision() -> Result<(), ProvisionError> {
+    let done = bring_up();
+    if let Err(error) = &done
+        && !matches!(error, ProvisionError::Kubeadm { .. } | ProvisionError::Files(_))
+    {
+        report::send(&Event::failed(
+            "kubeadm",
+            "provision",
+            error.to_string(),
+            Vec::new(),
+        ));
+    }
+    done
+}
+
+fn bring_up() -> Result<(), ProvisionError> {
+    report::step("userspace", "services", State::Done, "");
+    let waited = wait(Duration::from_secs(900), Duration::from_millis(100), || {
+        if Path::new(KUBELET_READY).exists() {
+            return Some(Ok(()));
+        }
+        let reason = fs::read_to_string(FILES_FAILED).ok()?;
+        Some(Err(ProvisionError::Files(reason)))
+    });
+    match waited {
+        Some(Ok(())) => {}
+        Some(Err(_)) | None => {
+            // Once more, in this process: the network may be there now.
+            remove(Path::new(FILES_FAILED)).doing("cannot try again")?;
+            make_files()?;
+        }
+    }
+    let admin = fs::read_to_string("/etc/kubernetes/admin.conf").doing("cannot read admin.conf")?;
+    report::kubeconfig(&admin);
+    // admin.conf has no rights before the cluster step; this one needs none given.
+    let privileged = fs::read_to_string("/etc/kubernetes/super-admin.conf").unwrap_or(admin);
+    let credentials = kubeconfig::credentials(&privileged)
+        .ok_or(api::ApiError::Credentials("client certificate"))?;
+    let api = Api::new(&credentials)?;
+    wait(API, Duration::from_millis(250), || api.lives().then_some(()))
+        .ok_or(ProvisionError::NoApi)?;
+    report::step("kubeadm", "api", State::Done, "");
+
+    let boot = Boot::read().doing("cannot read what the boot left")?;
+    let first = plan(Progress::read(Path::new("/"))).contains(&Step::Cluster);
+    if first {
+        bring_add_ons(&api, &boot)?;
+    }
+    wait_until_ready(&api, &boot.hostname, first)
+}
+
+/// The cluster step. kubeadm's part runs beside ours.
+fn bring_add_ons(api: &Api, boot: &Boot) -> Result<(), ProvisionError> {
+    let cluster = std::thread::spawn(|| kubeadm("cluster", plan::NOT_CLUSTER));
+    let applied = apply(api, manifest::ADMINISTRATORS).and_then(|()| {
+        let image = boot
+            .payload
+            .as_ref()
+            .and_then(|payload| payload.flannel_image.as_deref());
+        match image {
+            Some(image) => {
+                apply(
+                    api,
+                    &render::flannel_manifest(image, render::flannel_image_command()),
+                )?;
+                report::step("addons", "flannel", State::Done, "");
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    });
+    let kubeadm = cluster.join().unwrap_or(Err(ProvisionError::Files(
+        "the thread of kubeadm ended".to_owned(),
+    )));
+    applied?;
+    kubeadm?;
+    mark("cluster")
+}
+
+fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
+    for object in manifest::objects(text)? {
+        // A server that has just started refuses for a moment what it will know.
+        let mut last = None;
+        wait(Duration::from_secs(60), Duration::from_millis(250), || {
+            last = api.apply(&object.path, &object.text).err();
+            last.is_none().then_some(())
+        });
+        if let Some(error) = last {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Reports the node Ready and the pods running. The service goes on for as long as it takes.
+fn wait_until_ready(api: &Api, node: &str, first: bool) -> Result<(), ProvisionError> {
+    let path = format!("/api/v1/nodes/{node}");
+    let ready = wait(API, Duration::from_millis(500), || {
+        api.get(&path)
+            .ok()
+            .filter(api::node_ready)
+    });
+    if ready.is_none() {
+        return Err(ProvisionError::Files(format!(
+            "the node is not Ready after {} s; see `journalctl -u kubelet`",
+            API.as_secs()
+        )));
+    }
+    report::step("ready", "node", State::Done, "");
+    let mut waiting = Vec::new();
+    let all = wait(API, Duration::from_secs(1), || {
+        match api.get("/api/v1/namespaces/kube-system/pods") {
+            Ok(list) => waiting = api::waiting_pods(&list),
+            Err(error) => waiting = vec![error.to_string()],
+        }
+        waiting.is_empty().then_some(())
+    });
+    if all.is_none() {
+        return Err(ProvisionError::Files(format!(
+            "pods of kube-system do not run after {} s: {}",
+            API.as_secs(),
+            waiting.join(", ")
+        )));
+    }
+    report::step("ready", "pods", State::Done, "");
+    if first {
+        keep_subnet();
+    }
+    Ok(())
+}
+
+/// Keeps what flanneld wrote for the next boot.
+fn keep_subnet() {
+    let text = fs::read_to_string("/run/flannel/subnet.env").unwrap_or_default();
+    let subnet = text
+        .lines()
+        .find_map(|line| line.strip_prefix("FLANNEL_SUBNET="));
+    if let Some(subnet) = subnet {
+        // Without it the next boot waits for flanneld.
+        let _ = write_file(
+            &Path::new(plan::MARKS).join("subnet"),
+            subnet.as_bytes(),
+            0o644,
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! What provisioning has to do, from what an earlier boot left.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// How far an earlier boot came; each is true only once the step before it is whole on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Certificates, kubeconfigs, manifests and the kubelet's configuration are made.
+    pub files: Mark,
+    /// The cluster has its configuration and add-ons.
+    pub cluster: Mark,
+    /// Something of a cluster is there: files that Lifeboat or a person made.
+    pub leftovers: Mark,
+}
+
+/// Whether something was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mark {
+    /// No.
+    #[default]
+    Missing,
+    /// Yes.
+    There,
+}
+
+impl Mark {
+    fn of(path: impl AsRef<Path>) -> Self {
+        if path.as_ref().exists() {
+            Self::There
+        } else {
+            Self::Missing
+        }
+    }
+}
+
+/// A step of provisioning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Remove what an interrupted attempt left.
+    Clean,
+    /// kubeadm's phases that make files.
+    Files,
+    /// kubeadm's phases that need the API, and the add-ons.
+    Cluster,
+}
+
+/// Where the marks are.
+pub const MARKS: &str = "/var/lib/lifeboat/provision";
+
+impl Progress {
+    /// Reads the marks below `root`.
+    pub fn read(root: &Path) -> Self {
+        let marks = root.join(MARKS.trim_start_matches('/'));
+        let leftovers = LEFTOVERS
+            .iter()
+            .any(|path| root.join(path.trim_start_matches('/')).exists());
+        Self {
+            files: Mark::of(marks.join("files")),
+            cluster: Mark::of(marks.join("cluster")),
+            leftovers: if leftovers { Mark::There } else { Mark::Missing },
+        }
+    }
+}
+
+/// What the phases that make files write; removed before they are run again.
+pub const LEFTOVERS: [&str; 11] = [
+    "/etc/kubernetes/pki",
+    "/etc/kubernetes/manifests",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/super-admin.conf",
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/controller-manager.conf",
+    "/etc/kubernetes/scheduler.conf",
+    "/var/lib/etcd",
+    "/var/lib/kubelet/config.yaml",
+    "/var/lib/kubelet/kubeadm-flags.env",
+    "/var/lib/kubelet/pki",
+];
+
+/// The steps that are left. Files whose making was interrupted are made anew: nothing has run
+/// from them, as the kubelet starts after them. A cluster step is simply done again: each of
+/// its parts leaves what is there.
+pub fn plan(progress: Progress) -> Vec<Step> {
+    match progress {
+        Progress {
+            files: Mark::There,
+            cluster: Mark::There,
+            ..
+        } => Vec::new(),
+        Progress {
+            files: Mark::There, ..
+        } => vec![Step::Cluster],
+        Progress {
+            leftovers: Mark::There,
+            ..
+        } => vec![Step::Clean, Step::Files, Step::Cluster],
+        Progress { .. } => vec![Step::Files, Step::Cluster],
+    }
+}
+
+/// Phases of `kubeadm init` that the first call leaves out. `preflight` checks what the image
+/// guarantees and costs three seconds under emulation; the rest needs the API.
+pub const NOT_FILES: &str = "preflight,wait-control-plane,upload-config,upload-certs,\
+     mark-control-plane,bootstrap-token,kubelet-finalize,addon,show-join-command";
+
+/// Phases of `kubeadm init` that the second call leaves out: those of the first; waiting, which
+/// is done before; certificates for other control planes and the join command, which are made
+/// when they are asked for, as they expire; and `kubelet-finalize`, whose only effect was had
+/// before the kubelet's first start and which would start it a second time.
+pub const NOT_CLUSTER: &str = "preflight,certs,kubeconfig,etcd,control-plane,kubelet-start,\
+     wait-control-plane,upload-certs,kubelet-finalize,show-join-command";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_plan() {
+        let at = |files, cluster, leftovers| {
+            plan(Progress {
+                files,
+                cluster,
+                leftovers,
+            })
+        };
+        use Mark::{Missing, There};
+        assert_eq!(
+            at(Missing, Missing, Missing),
+            [Step::Files, Step::Cluster]
+        );
+        assert_eq!(
+            at(Missing, Missing, There),
+            [Step::Clean, Step::Files, Step::Cluster]
+        );
+        assert_eq!(at(There, Missing, There), [Step::Cluster]);
+        assert!(at(There, There, There).is_empty());
+        // A mark without the one before it is not believed.
+        assert_eq!(
+            at(Missing, There, There),
+            [Step::Clean, Step::Files, Step::Cluster]
+        );
+    }
+
+    #[test]
+    fn every_phase_is_run_once_or_left_out_for_good() {
+        let phases = [
+            "preflight",
+            "certs",
+            "kubeconfig",
+            "etcd",
+            "control-plane",
+            "kubelet-start",
+            "wait-control-plane",
+            "upload-config",
+            "upload-certs",
+            "mark-control-plane",
+            "bootstrap-token",
+            "kubelet-finalize",
+            "addon",
+            "show-join-command",
+        ];
+        let left_out = [
+            "preflight",
+            "wait-control-plane",
+            "upload-certs",
+            "kubelet-finalize",
+            "show-join-command",
+        ];
+        let skips = |list: &str, phase: &str| list.split(',').any(|skipped| skipped == phase);
+        for phase in phases {
+            let runs = [NOT_FILES, NOT_CLUSTER]
+                .iter()
+                .filter(|list| !skips(list, phase))
+                .count();
+            assert_eq!(runs, usize::from(!left_out.contains(&phase)), "{phase}");
+        }
+    }
+}
