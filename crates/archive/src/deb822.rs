@@ -163,7 +163,8 @@ mod tests {
         fn written_paragraphs_read_back(
             fields in prop::collection::vec(("[A-Z][a-zA-Z-]{0,9}", "[!-~]([ -~]{0,20}[!-~])?"), 1..8)
         ) {
-            let text: String = fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+            let lines: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let text = lines.join("\n");
             let paragraph = Paragraphs::new(&text).next().unwrap().unwrap();
             let read: Vec<_> = paragraph.fields().iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -156,9 +156,11 @@ fn parse_entry<'a>(
         let (inner, after) = inner
             .split_once(']')
             .ok_or_else(|| fail("`]` is missing"))?;
-        let mut names = inner.split_ascii_whitespace().peekable();
-        let negated = names.peek().is_some_and(|name| name.starts_with('!'));
-        let named = names.any(|name| {
+        let mut restrictions = inner.split_ascii_whitespace().peekable();
+        let negated = restrictions
+            .peek()
+            .is_some_and(|name| name.starts_with('!'));
+        let named = restrictions.any(|name| {
             let name = name.strip_prefix('!').unwrap_or(name);
             name == architecture
                 || matches!(name, "any" | "linux-any")

@@ -35,14 +35,12 @@ pub(crate) fn reasons(
         provider,
     };
     let mut found = BTreeSet::new();
-    for (place, (source, target, weight)) in edges.iter().enumerate() {
-        if let Some(reason) = story.reason(place, *source, *target, *weight) {
+    for (source, target, weight) in &edges {
+        if let Some(reason) = story.reason(*source, *target, *weight) {
             found.insert(reason);
         }
     }
     // A missing package explains more than the conflicts that follow from it.
-    let mut found: Vec<(u8, String)> = found.into_iter().collect();
-    found.dedup_by(|b, a| a.1 == b.1);
     let more = found.len().saturating_sub(MOST);
     let mut reasons: Vec<String> = found
         .into_iter()
@@ -91,7 +89,6 @@ struct Story<'s, 'u, 'a> {
 impl Story<'_, '_, '_> {
     fn reason(
         &self,
-        _place: usize,
         source: usize,
         target: usize,
         weight: ConflictEdge<SolvableId>,
@@ -202,14 +199,23 @@ impl Story<'_, '_, '_> {
     /// Why a package is there at all.
     fn wanted(&self, node: usize) -> String {
         let chain = self.chain(node);
+        let relation = self
+            .paths
+            .get(&node)
+            .and_then(|place| match self.edges[*place].2 {
+                ConflictEdge::Requires(requirement) => {
+                    Some(self.provider.requirement_text(requirement))
+                }
+                ConflictEdge::Conflict(_) => None,
+            });
+        let what = match relation {
+            Some(text) if text != chain[0] => format!("`{text}`"),
+            _ => chain[0].clone(),
+        };
         if chain.len() < 2 {
-            return format!("{} is wanted itself", self.name(node));
+            return format!("{what} is wanted itself");
         }
-        format!(
-            "{} is needed by {}",
-            self.name(node),
-            chain[1..].join(", by ")
-        )
+        format!("{what} is needed by {}", chain[1..].join(", by "))
     }
 
     /// The package, who needs it, who needs that, up to what was wished for.
@@ -231,25 +237,34 @@ impl Story<'_, '_, '_> {
         let universe = self.provider.universe();
         let groups = parse_dependencies(text, universe.architecture()).unwrap_or_default();
         let mut there: Vec<String> = Vec::new();
-        let mut provided = false;
         for dependency in groups.iter().flatten() {
-            provided |= universe.is_provided(dependency.name);
-            for package in universe.versions(dependency.name) {
-                let one = format!(
-                    "{} {} ({})",
-                    package.name,
-                    package.version,
-                    universe.suite(package)
-                );
+            let own = universe.versions(dependency.name).map(|package| {
+                let suite = universe.suite(package);
+                format!("{} {} ({suite})", package.name, package.version)
+            });
+            let provided = universe
+                .providers(dependency.name)
+                .map(|(package, version)| {
+                    let version = version.map_or("no version of it", |version| version);
+                    format!(
+                        "{} {}, which provides {version}",
+                        package.name, package.version
+                    )
+                });
+            for one in own.chain(provided) {
                 if !there.contains(&one) {
                     there.push(one);
                 }
             }
         }
-        match (there.is_empty(), provided) {
-            (false, _) => format!("but there is only {}", there.join(", ")),
-            (true, true) => "but it is only provided in another version".to_owned(),
-            (true, false) => "which no repository has".to_owned(),
+        if there.is_empty() {
+            return "which no repository has".to_owned();
         }
+        let more = there.len().saturating_sub(MOST);
+        there.truncate(MOST);
+        if more > 0 {
+            there.push(format!("{more} more"));
+        }
+        format!("but there is only {}", there.join(", "))
     }
 }

@@ -1,8 +1,11 @@
 //! Downloads into the cache: parallel, resumed, retried, and adopted only when their digest is
 //! right.
 
+mod attempt;
+mod part;
+
 use std::{
-    io::{self, Read as _, Seek as _, Write as _},
+    io::{self, Read as _},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -10,11 +13,11 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use fs_err as fs;
-use sha2::{Digest as _, Sha256};
+use attempt::{Pace, Places, Stop, parse_range};
+use part::Part;
 
 use crate::{Cache, CacheError, Digest, Progress};
 
@@ -523,14 +526,14 @@ impl Fetcher {
             let doublings = (tries / u32::try_from(urls.len()).unwrap_or(1)).min(5);
             stop.wait(self.patience.pause * 2_u32.pow(doublings))?;
         }
-        let tried = places.tried;
+        let outcome = places.tried;
         let absent = |(_, trouble): &(String, Trouble)| matches!(trouble, Trouble::Status(404));
-        if !tried.is_empty() && tried.iter().all(absent) {
+        if !outcome.is_empty() && outcome.iter().all(absent) {
             return Ok(None);
         }
         Err(FetchError::Failed {
             name: name.to_owned(),
-            tried,
+            tried: outcome,
         })
     }
 }
@@ -566,219 +569,4 @@ fn missing<'a>(cache: &Cache, wanted: &'a [Wanted]) -> Result<Vec<&'a Wanted>, F
         Ok(())
     })?;
     Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// `bytes 5-9/10`: the start, and the whole size if it is known.
-fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let start = range.split_once('-')?.0.parse().ok()?;
-    Some((start, total.parse().ok()))
-}
-
-/// The URLs of a file that are still worth a try, in turn.
-struct Places<'a> {
-    urls: Vec<&'a String>,
-    at: usize,
-    tried: Vec<(String, Trouble)>,
-}
-
-impl<'a> Places<'a> {
-    fn new(urls: &'a [String]) -> Self {
-        Self {
-            urls: urls.iter().collect(),
-            at: 0,
-            tried: Vec::new(),
-        }
-    }
-
-    fn next(&self) -> Option<&'a str> {
-        let url = self.urls.get(self.at % self.urls.len().max(1))?;
-        Some(url)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.urls.is_empty()
-    }
-
-    fn remember(&mut self, trouble: Trouble) -> String {
-        let url = self.urls[self.at % self.urls.len()];
-        let text = format!("{url}: {trouble}");
-        match self.tried.iter_mut().find(|(known, _)| known == url) {
-            Some(entry) => entry.1 = trouble,
-            None => self.tried.push((url.clone(), trouble)),
-        }
-        text
-    }
-
-    fn note(&mut self, trouble: Trouble) -> String {
-        let text = self.remember(trouble);
-        self.at += 1;
-        text
-    }
-
-    fn strike(&mut self, trouble: Trouble) -> String {
-        let text = self.remember(trouble);
-        self.urls.remove(self.at % self.urls.len());
-        text
-    }
-}
-
-/// Tells all threads of a download to stop.
-#[derive(Default)]
-struct Stop {
-    set: Mutex<bool>,
-    changed: std::sync::Condvar,
-}
-
-impl Stop {
-    fn set(&self) {
-        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn check(&self) -> Result<(), FetchError> {
-        if *self.set.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Err(FetchError::Cancelled);
-        }
-        Ok(())
-    }
-
-    fn wait(&self, pause: Duration) -> Result<(), FetchError> {
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(
-            self.changed
-                .wait_timeout_while(set, pause, |set| !*set)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.check()
-    }
-}
-
-/// Measures whether enough comes.
-struct Pace {
-    patience: Patience,
-    since: Instant,
-    moved: u64,
-}
-
-impl Pace {
-    fn new(patience: Patience) -> Self {
-        Self {
-            patience,
-            since: Instant::now(),
-            moved: 0,
-        }
-    }
-
-    fn moved(&mut self, bytes: u64) -> Result<(), Failure> {
-        self.moved += bytes;
-        let window = self.patience.stall;
-        if self.since.elapsed() >= window {
-            let wanted = u128::from(self.patience.rate) * window.as_millis() / 1000;
-            if u128::from(self.moved) < wanted {
-                return Err(Failure::Passing(Trouble::Slow {
-                    rate: self.patience.rate,
-                    seconds: window.as_secs().max(1),
-                }));
-            }
-            (self.since, self.moved) = (Instant::now(), 0);
-        }
-        Ok(())
-    }
-}
-
-/// What has come of a file so far.
-struct Part<'a> {
-    wanted: &'a Wanted,
-    path: PathBuf,
-    file: fs::File,
-    length: u64,
-    hasher: Sha256,
-}
-
-impl<'a> Part<'a> {
-    fn open(cache: &Cache, wanted: &'a Wanted) -> Result<Self, FetchError> {
-        let path = cache.partial_path(&wanted.sha256);
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| io_error(error, wanted, &path))?;
-        let mut hasher = Sha256::new();
-        let mut length = 0;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read = file
-                .read(&mut buffer)
-                .map_err(|error| io_error(error, wanted, &path))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&buffer[..read]);
-            length += read as u64;
-        }
-        let mut part = Self {
-            wanted,
-            path,
-            file,
-            length,
-            hasher,
-        };
-        if part.length > wanted.size {
-            part.restart()?;
-        }
-        Ok(part)
-    }
-
-    fn restart(&mut self) -> Result<(), FetchError> {
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .map_err(|error| io_error(error, self.wanted, &self.path))?;
-        self.length = 0;
-        self.hasher = Sha256::new();
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        self.file
-            .write_all(bytes)
-            .map_err(|error| io_error(error, self.wanted, &self.path))?;
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Moves the whole file into the cache; what is wrong with it is returned, and it starts
-    /// anew.
-    fn finish(&mut self, cache: &Cache) -> Result<Option<Trouble>, FetchError> {
-        let found = Digest(self.hasher.clone().finalize().into());
-        if found == self.wanted.sha256 {
-            cache
-                .adopt(&self.path, &found)
-                .map_err(|error| match error {
-                    CacheError::Io(error) => io_error(error, self.wanted, &self.path),
-                    other => other.into(),
-                })?;
-            return Ok(None);
-        }
-        self.restart()?;
-        Ok(Some(Trouble::Digest {
-            wanted: self.wanted.sha256,
-            found,
-        }))
-    }
-}
-
-fn io_error(error: io::Error, wanted: &Wanted, path: &std::path::Path) -> FetchError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FetchError::DiskFull {
-            name: wanted.name.clone(),
-            size: wanted.size,
-            path: path.to_owned(),
-        },
-        _ => CacheError::from(error).into(),
-    }
 }

@@ -14,6 +14,7 @@ mod openpgp;
 mod package;
 mod progress;
 mod release;
+mod repository;
 mod resolve;
 mod solver;
 mod sources;
@@ -36,7 +37,8 @@ pub use {
     package::{IndexError, MultiArch, Package, Priority, read_packages},
     progress::{Progress, Silent},
     release::{Release, ReleaseError},
-    resolve::{Repository, Request, ResolveError, download, download_with, resolve, resolve_with},
+    repository::Repository,
+    resolve::{Request, ResolveError, download, download_with, resolve, resolve_with},
     solver::{Base, Unsolvable, Wishes, solve},
     sources::{DEBIAN, DEBIAN_SECURITY, Mirrors},
     tar::{TarError, read_tar, write_tar},

@@ -149,18 +149,13 @@ impl Lock {
     /// [`LockError`] with the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, LockError> {
         let syntax = |error: toml::de::Error| {
-            let before =
-                &text.as_bytes()[..error.span().map_or(0, |span| span.start).min(text.len())];
-            let line_start = before
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |at| at + 1);
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or(text);
+            let (above, line) = before.rsplit_once('\n').unwrap_or(("", before));
             LockError::Syntax {
                 file: file.to_owned(),
-                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
-                column: 1 + String::from_utf8_lossy(&before[line_start..])
-                    .chars()
-                    .count(),
+                line: 1 + above.split('\n').count() - usize::from(!before.contains('\n')),
+                column: 1 + line.chars().count(),
                 reason: error.message().replace('\n', ", "),
             }
         };

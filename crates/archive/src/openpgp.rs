@@ -22,7 +22,7 @@ const DEBIAN: [&str; 6] = [
 ];
 
 /// How far the clock of the signer may be ahead of ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(3600);
+const CLOCK_SKEW: Duration = Duration::from_hours(1);
 
 /// Whose signatures a repository is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -270,35 +270,51 @@ fn check(
 fn signers(certificate: &SignedPublicKey, now: SystemTime) -> Vec<Signer<'_>> {
     let primary = &certificate.primary_key;
     let created = time(primary.created_at());
-    // Only the newest valid self-signature counts.
-    let bindings = certificate.details.users.iter().flat_map(|user| {
-        user.signatures.iter().filter(|signature| {
-            signature.is_certification()
-                && is_strong(signature)
-                && signature
-                    .verify_certification(primary, Tag::UserId, &user.id)
-                    .is_ok()
+    // Of each kind only the newest valid self-signature counts. A name that was withdrawn does
+    // not; whether the withdrawal is valid does not matter.
+    let named = certificate
+        .details
+        .users
+        .iter()
+        .filter(|user| {
+            let withdrawn =
+                |signature: &Signature| signature.typ() == Some(SignatureType::CertRevocation);
+            !user.signatures.iter().any(withdrawn)
         })
-    });
+        .flat_map(|user| {
+            user.signatures.iter().filter(|signature| {
+                is_strong(signature)
+                    && signature
+                        .verify_certification(primary, Tag::UserId, &user.id)
+                        .is_ok()
+            })
+        })
+        .max_by_key(|signature| signature.created());
+    // Debian's keys carry many of these, which only say who may revoke them.
     let direct = certificate
         .details
         .direct_signatures
         .iter()
-        .filter(|signature| is_strong(signature) && signature.verify_key(primary).is_ok());
-    let binding = bindings
-        .chain(direct)
-        .max_by_key(|signature| signature.created());
+        .filter(|signature| is_strong(signature) && signature.verify_key(primary).is_ok())
+        .max_by_key(|signature| {
+            (
+                signature.key_expiration_time().is_some(),
+                signature.created(),
+            )
+        });
+    let expired = [named, direct]
+        .into_iter()
+        .flatten()
+        .filter_map(|binding| end(created, binding.key_expiration_time()))
+        .min()
+        .filter(|expired| *expired <= now);
     // Whether a revocation is valid does not matter: a key that carries one is not used.
     let revoked = !certificate.details.revocation_signatures.is_empty();
-    let usable = match binding {
+    let usable = match (named.or(direct), expired) {
         _ if revoked => Err("the key is revoked".to_owned()),
-        None => Err("the key has no valid signature of its own".to_owned()),
-        Some(binding) => match end(created, binding.key_expiration_time()) {
-            Some(expired) if expired <= now => {
-                Err(format!("the key expired on {}", show_time(expired)))
-            }
-            _ => Ok(binding),
-        },
+        (None, _) => Err("the key has no valid signature of its own".to_owned()),
+        (_, Some(expired)) => Err(format!("the key expired on {}", show_time(expired))),
+        (Some(binding), None) => Ok(binding),
     };
     let name = |key: &dyn KeyDetailsName| key.name();
     let mut all = vec![Signer {
@@ -365,3 +381,6 @@ impl<K: KeyDetails> KeyDetailsName for K {
         self.fingerprint().to_string().to_uppercase()
     }
 }
+
+#[cfg(test)]
+mod tests;

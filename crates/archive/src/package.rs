@@ -183,10 +183,10 @@ impl<'a> Package<'a> {
     }
 }
 
-/// Whether `text` is a package name as Debian Policy 5.6.1 allows it, upper case aside.
+/// Whether `text` is a package name as Debian Policy 5.6.1 allows it, or nearly so: other
+/// repositories are less strict about length and upper case.
 fn is_name(text: &str) -> bool {
-    text.len() >= 2
-        && text.as_bytes()[0].is_ascii_alphanumeric()
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))

@@ -59,10 +59,7 @@ impl Release {
             })?;
         let line_of = |value: &str| {
             let offset = (value.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-            1 + text.as_bytes()[..offset.min(text.len())]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
+            text.get(..offset).unwrap_or(text).split('\n').count()
         };
         let date = |field| {
             paragraph

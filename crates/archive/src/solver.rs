@@ -68,7 +68,7 @@ pub enum Unsolvable {
     #[error("a package cannot be asked for like this")]
     Wish(#[from] DependencyError),
     /// Packages need what is missing or conflict.
-    #[error("these packages cannot be together:\n{}", reasons.join("\n"))]
+    #[error("no set of packages fulfils the request:\n{}", reasons.join("\n"))]
     Conflict {
         /// One sentence for each cause, indented by two blanks.
         reasons: Vec<String>,
@@ -536,3 +536,6 @@ impl DependencyProvider for Provider<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,8 +132,16 @@ impl<'a> Universe<'a> {
         self.names.get(name).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn is_provided(&self, name: &str) -> bool {
-        self.provided.contains_key(name)
+    /// Who provides a name, and as which version.
+    pub(crate) fn providers(
+        &self,
+        name: &str,
+    ) -> impl Iterator<Item = (&Package<'a>, Option<&'a str>)> {
+        self.provided
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|provided| (self.package(provided.package), provided.version))
     }
 
     fn priority(&self, package: &Package<'a>) -> i32 {

@@ -12,8 +12,8 @@ use std::{
 
 use lifeboat_archive::{
     Cache, Digest, FetchError, Fetcher, Keys, LockedPackage, LockedSet, Mirrors, Patience,
-    Progress, Repository as Source, Request, ResolveError, Silent, Trouble, Wanted, Wishes,
-    download_with, resolve_with,
+    Progress, Repository as Source, Request, ResolveError, Silent, Wanted, Wishes, download_with,
+    resolve_with,
 };
 
 use crate::support::{Fault, Package, Repository, Server, Signer};
@@ -28,7 +28,7 @@ const PATIENCE: Patience = Patience {
 
 /// When the repositories of these tests are looked at.
 fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_740_000_000)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(483_334)
 }
 
 struct Bench {
@@ -109,7 +109,9 @@ fn repository() -> Repository {
     let mut noise = Vec::new();
     let mut state = 1_u64;
     while noise.len() < 500_000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         noise.extend((state >> 16).to_le_bytes());
     }
     Repository::new(vec![
@@ -171,7 +173,9 @@ fn flat_repositories_and_detached_signatures() {
     });
     let set = detached.resolve().unwrap();
     assert_eq!(detached.download(&set).unwrap().len(), 2);
-    detached.server.fault("dists/trixie/Release", Fault::Flip(20), 9);
+    detached
+        .server
+        .fault("dists/trixie/Release", Fault::Flip(20), 9);
     let error = detached.resolve().unwrap_err();
     assert!(matches!(error, ResolveError::Signature { .. }), "{error}");
 }
@@ -179,7 +183,9 @@ fn flat_repositories_and_detached_signatures() {
 #[test]
 fn a_changed_table_of_contents_is_refused() {
     let bench = Bench::usual();
-    let length = fs::metadata(bench.root.join("dists/trixie/InRelease")).unwrap().len();
+    let length = fs::metadata(bench.root.join("dists/trixie/InRelease"))
+        .unwrap()
+        .len();
     let length = usize::try_from(length).unwrap();
     // Through the whole file: armour header, text, signature.
     for at in (0..length).step_by(7) {
@@ -224,7 +230,10 @@ fn only_the_right_signer_suite_and_time_will_do() {
     let old = repository().line("Valid-Until: Sat, 01 Feb 2025 00:00:00 UTC");
     old.write(&bench.root, &bench.signer);
     let text = chain(&bench.resolve().unwrap_err());
-    assert!(text.contains("it was valid until 2025-02-01 00:00:00 UTC"), "{text}");
+    assert!(
+        text.contains("it was valid until 2025-02-01 00:00:00 UTC"),
+        "{text}"
+    );
     assert!(text.contains("clock says 2025-02-19"), "{text}");
 }
 
@@ -236,19 +245,30 @@ fn a_clock_that_is_behind_is_named() {
             .resolve_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
             .unwrap_err(),
     );
-    assert!(text.contains("2001-09-09") && text.contains("clock"), "{text}");
+    assert!(
+        text.contains("2001-09-09") && text.contains("clock"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_changed_index_is_refused() {
     let bench = Bench::usual();
-    let index = fs::read(bench.root.join("dists/trixie/main/binary-amd64/Packages.gz")).unwrap();
+    let index = fs::read(
+        bench
+            .root
+            .join("dists/trixie/main/binary-amd64/Packages.gz"),
+    )
+    .unwrap();
     let digest = Digest::of(&index).to_string();
     for path in [digest.as_str(), "Packages.gz"] {
         bench.server.fault(path, Fault::Flip(30), 99);
     }
     let text = chain(&bench.resolve().unwrap_err());
-    assert!(text.contains("Packages.gz") && text.contains("was expected"), "{text}");
+    assert!(
+        text.contains("Packages.gz") && text.contains("was expected"),
+        "{text}"
+    );
     bench.server.heal();
     bench.resolve().unwrap();
 }
@@ -291,7 +311,10 @@ fn a_bad_blob_in_the_cache_is_fetched_again() {
     let files = bench.download(&set).unwrap();
     fs::write(&files[0].1, "bad").unwrap();
     let again = bench.download(&set).unwrap();
-    assert_eq!(Digest::of_file(&again[0].1).unwrap().0, set.packages[0].sha256);
+    assert_eq!(
+        Digest::of_file(&again[0].1).unwrap().0,
+        set.packages[0].sha256
+    );
 }
 
 #[test]
@@ -334,7 +357,9 @@ fn a_server_that_ignores_ranges_sends_all_again() {
     let set = bench.resolve().unwrap();
     let boat = set.package("boat").unwrap();
     fs::write(bench.cache.partial_path(&boat.sha256), vec![7; 1000]).unwrap();
-    bench.server.fault("boat_1%3a2.0-1_all.deb", Fault::IgnoreRange, 9);
+    bench
+        .server
+        .fault("boat_1%3a2.0-1_all.deb", Fault::IgnoreRange, 9);
     bench.download(&set).unwrap();
 }
 
@@ -347,18 +372,21 @@ fn slow_and_silent_servers_are_given_up() {
         bench.server.fault("boat_1%3a2.0-1_all.deb", fault, 2);
         bench.download(&set).unwrap();
         assert!(bench.server.requests("boat_1%3a2.0-1_all.deb").len() > 2);
-
-        let bench = Bench::usual();
-        bench.server.fault("boat_1%3a2.0-1_all.deb", Fault::Slow, 99);
-        let start = Instant::now();
-        let error = bench.download(&set_of(&bench)).unwrap_err();
-        assert!(error.to_string().contains("less than 2000 bytes per second"), "{error}");
-        assert!(start.elapsed() < Duration::from_secs(20));
     }
-}
-
-fn set_of(bench: &Bench) -> LockedSet {
-    bench.resolve().unwrap()
+    let bench = Bench::usual();
+    let set = bench.resolve().unwrap();
+    bench
+        .server
+        .fault("boat_1%3a2.0-1_all.deb", Fault::Slow, 99);
+    let start = Instant::now();
+    let error = bench.download(&set).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("less than 2000 bytes per second"),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
@@ -371,9 +399,14 @@ fn passing_trouble_is_retried_and_lasting_trouble_reported() {
 
     let bench = Bench::usual();
     let set = bench.resolve().unwrap();
-    bench.server.fault("oar_1.5_all.deb", Fault::Status(404), 99);
+    bench
+        .server
+        .fault("oar_1.5_all.deb", Fault::Status(404), 99);
     let error = bench.download(&set).unwrap_err();
-    assert!(error.to_string().contains("the server answered 404"), "{error}");
+    assert!(
+        error.to_string().contains("the server answered 404"),
+        "{error}"
+    );
     assert!(error.hint().unwrap().contains("superseded"));
     assert_eq!(bench.server.requests("oar_1.5_all.deb").len(), 1);
 
@@ -381,14 +414,20 @@ fn passing_trouble_is_retried_and_lasting_trouble_reported() {
     nowhere.request.repositories[0].url = "http://127.0.0.1:1".to_owned();
     let error = nowhere.resolve().unwrap_err();
     let text = chain(&error);
-    assert!(text.contains("http://127.0.0.1:1/dists/trixie/InRelease"), "{text}");
+    assert!(
+        text.contains("http://127.0.0.1:1/dists/trixie/InRelease"),
+        "{text}"
+    );
     assert!(text.contains("refused"), "{text}");
     assert!(error.hint().unwrap().contains("network"));
 
     let mut wrong = Bench::usual();
     wrong.request.repositories[0].suite = "forky".to_owned();
     let error = wrong.resolve().unwrap_err();
-    assert!(error.to_string().contains("has neither InRelease nor"), "{error}");
+    assert!(
+        error.to_string().contains("has neither InRelease nor"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -398,7 +437,9 @@ fn another_mirror_takes_over() {
     let set = bench.resolve().unwrap();
     let boat = set.package("boat").unwrap();
     let urls = [&bench.server, &spare].map(|server| format!("{}/{}", server.url(), boat.path));
-    bench.server.fault("boat_1%3a2.0-1_all.deb", Fault::Cut(100_000), 99);
+    bench
+        .server
+        .fault("boat_1%3a2.0-1_all.deb", Fault::Cut(100_000), 99);
     let wanted = Wanted {
         name: "boat".to_owned(),
         urls: urls.to_vec(),
@@ -442,7 +483,7 @@ fn a_cancelled_download_stops_at_once_and_goes_on_later() {
         sums: Mutex::default(),
     };
     let patient = Patience {
-        stall: Duration::from_secs(60),
+        stall: Duration::from_mins(1),
         ..PATIENCE
     };
     let start = Instant::now();
@@ -468,7 +509,9 @@ fn a_cancelled_download_stops_at_once_and_goes_on_later() {
 fn progress_adds_up_to_the_total() {
     let bench = Bench::usual();
     let set = bench.resolve().unwrap();
-    bench.server.fault("boat_1%3a2.0-1_all.deb", Fault::Cut(1000), 1);
+    bench
+        .server
+        .fault("boat_1%3a2.0-1_all.deb", Fault::Cut(1000), 1);
     let progress = Cancelling {
         cancel: &AtomicBool::new(false),
         sums: Mutex::default(),
@@ -495,10 +538,4 @@ fn two_at_once_share_one_download() {
         }
     });
     assert_eq!(bench.server.requests("oar_1.5_all.deb").len(), 1);
-}
-
-#[test]
-fn a_trouble_says_what_happened() {
-    let trouble = Trouble::Status(404);
-    assert_eq!(trouble.to_string(), "the server answered 404");
 }

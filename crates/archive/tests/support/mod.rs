@@ -5,8 +5,8 @@
 
 #![allow(
     dead_code,
-    clippy::allow_attributes,
-    reason = "each test binary uses another part of it"
+    clippy::unwrap_used,
+    reason = "each test binary uses another part of it, and a failure ends the test"
 )]
 
 pub mod repository;

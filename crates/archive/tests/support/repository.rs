@@ -4,8 +4,7 @@ use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 
 use pgp::{
     composed::{
-        CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder,
-        SignedSecretKey,
+        CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedSecretKey,
     },
     crypto::hash::HashAlgorithm,
     packet::{SignatureConfig, SignatureType, Subpacket, SubpacketData},
@@ -19,7 +18,7 @@ const KEY_TIME: u32 = 1_704_067_200;
 /// When repositories of tests are made and signed: 2025-01-01.
 const SIGNATURE_TIME: u32 = 1_735_689_600;
 
-/// An OpenPGP key that signs repositories, always at the same time.
+/// A key that signs repositories, always at the same time.
 pub struct Signer(SignedSecretKey);
 
 impl Signer {
@@ -137,7 +136,11 @@ impl Package {
 
 /// The package file (deb(5)) of a package.
 pub fn deb(package: &Package) -> Vec<u8> {
-    let control = tar(&[("./control".to_owned(), 0o644, package.control().into_bytes())]);
+    let control = tar(&[(
+        "./control".to_owned(),
+        0o644,
+        package.control().into_bytes(),
+    )]);
     let files: Vec<_> = package
         .files
         .iter()
@@ -150,8 +153,16 @@ pub fn deb(package: &Package) -> Vec<u8> {
         ("control.tar.gz", gzip(&control)),
         ("data.tar.gz", gzip(&data)),
     ] {
-        write!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len())
-            .unwrap();
+        writeln!(
+            out,
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`",
+            0,
+            0,
+            0,
+            100_644,
+            content.len()
+        )
+        .unwrap();
         out.extend(&content);
         if content.len() % 2 == 1 {
             out.push(b'\n');
@@ -304,8 +315,9 @@ impl Repository {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::new();
+    for byte in Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
