@@ -85,7 +85,10 @@ pub fn create_disk(
 }
 
 /// Links `from` to `to`, shares its blocks, or copies it: whatever the file systems allow.
-pub(crate) fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If none of them works; the error names the file.
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     let from: PathBuf = fs::canonicalize(from)?;
     if fs::hard_link(&from, to).is_ok() {
         return Ok(());

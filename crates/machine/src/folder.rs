@@ -10,14 +10,19 @@ use std::{
     io::{self, Write as _},
     os::unix::{fs::OpenOptionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use fs_err as fs;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 pub use crate::process::Process;
-use crate::{Acceleration, Expected, Forward, MachineName, alive};
+use crate::{Acceleration, Deadline, Expected, Forward, MachineName, alive};
 
 /// The schema of `machine.json`.
 const SCHEMA: &str = "lifeboat.machine/1";
@@ -89,8 +94,9 @@ pub struct Record {
     pub direct_kernel: bool,
     /// The tools tree that it runs from.
     pub tools: PathBuf,
-    /// The payload's kubectl.
-    pub kubectl: PathBuf,
+    /// The definition that it was made from, if that was a file.
+    #[serde(default)]
+    pub definition: Option<PathBuf>,
     /// Which pods it must run to be whole.
     pub expected: Expected,
     /// Its last start, while that was not stopped.
@@ -121,6 +127,9 @@ pub enum FolderError {
     /// There is no machine of that name.
     #[error("there is no machine `{0}`")]
     Unknown(MachineName, Vec<String>),
+    /// The caller ended the wait for the lock.
+    #[error("the wait for another command to end was ended")]
+    Cancelled,
     /// `machine.json` is damaged or of another version.
     #[error("`{path}` is not a {SCHEMA} document")]
     Record {
@@ -143,7 +152,7 @@ impl FolderError {
                 "another version of Lifeboat made it; use that one, or remove the machine with `lifeboat down`".to_owned(),
             ),
             Self::NoFolder => Some("set LIFEBOAT_STATE to a folder of yours".to_owned()),
-            Self::Io { .. } | Self::Root(_) => None,
+            Self::Io { .. } | Self::Root(_) | Self::Cancelled => None,
         }
     }
 }
@@ -226,15 +235,17 @@ impl Machines {
     }
 
     /// Waits for, then holds, the lock of a machine's changes. `waiting` is called once if
-    /// another process holds it.
+    /// another process holds it; `cancel` ends the wait.
     ///
     /// # Errors
-    /// [`FolderError::Io`] if the lock file cannot be made.
+    /// [`FolderError::Io`] if the lock file cannot be made, [`FolderError::Cancelled`].
     pub fn lock(
         &self,
         name: &MachineName,
+        cancel: &AtomicBool,
         waiting: impl FnOnce(),
     ) -> Result<MachineLock, FolderError> {
+        const PAUSE: Duration = Duration::from_millis(100);
         let io = |source| FolderError::Io {
             name: name.to_string(),
             source,
@@ -247,11 +258,21 @@ impl Machines {
             .truncate(false)
             .open(folder.join(name.as_str()))
             .map_err(io)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            waiting();
-            flock(&file, FlockOperation::LockExclusive).map_err(|error| io(error.into()))?;
+        let mut waiting = Some(waiting);
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(MachineLock { _file: file }),
+                Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(io(error.into())),
+            }
+            if let Some(waiting) = waiting.take() {
+                waiting();
+            }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(FolderError::Cancelled);
+            }
+            Deadline::after(PAUSE).rest(PAUSE);
         }
-        Ok(MachineLock { _file: file })
     }
 
     /// Makes the folder of a machine. `fill` puts disk, firmware variables and the rest into a
@@ -414,7 +435,6 @@ impl Record {
         hardware: Hardware,
         wanted_ports: Vec<Forward>,
         tools: PathBuf,
-        kubectl: PathBuf,
         expected: Expected,
     ) -> Self {
         Self {
@@ -428,7 +448,7 @@ impl Record {
             wanted_ports,
             direct_kernel: false,
             tools,
-            kubectl,
+            definition: None,
             expected,
             running: None,
             seconds: BTreeMap::new(),
@@ -443,7 +463,10 @@ impl Record {
 }
 
 /// Replaces a file, mode 0600, so that a reader sees the old or the new one whole.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// If it cannot be written; the error names the file.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".tmp");
     let unfinished = PathBuf::from(unfinished);
@@ -488,7 +511,6 @@ mod tests {
             },
             Forward::basic(),
             "/tools".into(),
-            "/kubectl".into(),
             Expected::default(),
         )
     }
@@ -498,7 +520,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let machines = Machines::at(root.path().join("machines"));
         let record = record("one");
-        let lock = machines.lock(&record.name, || {}).unwrap();
+        let lock = machines.lock(&record.name, &AtomicBool::new(false), || {}).unwrap();
         let failed: Result<_, FolderError> = machines.create(&record, &lock, |path| {
             fs::write(path.join("disk"), "half").unwrap();
             Err(FolderError::NoFolder)
@@ -522,7 +544,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let machines = Machines::at(root.path());
         let record = record("one");
-        let lock = machines.lock(&record.name, || {}).unwrap();
+        let lock = machines.lock(&record.name, &AtomicBool::new(false), || {}).unwrap();
         machines
             .create(&record, &lock, |_| Ok::<(), FolderError>(()))
             .unwrap();

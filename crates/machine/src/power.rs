@@ -30,7 +30,10 @@ pub enum StopError {
 
 /// Presses the power button, and cuts the power if the guest is not off after `limit` (at
 /// once if that is zero).
-pub(crate) fn stop(
+///
+/// # Errors
+/// [`StopError`] if the machine cannot be ended.
+pub fn stop(
     folder: &Folder,
     _lock: &MachineLock,
     limit: Duration,

@@ -11,3 +11,13 @@ pub trait Tools: fmt::Debug {
     /// The folder that stands for `/` of these tools; it has `usr/share/OVMF`, for example.
     fn root(&self) -> &Path;
 }
+
+impl Tools for lifeboat_sandbox::ToolsTree {
+    fn command(&self, program: &str) -> Command {
+        Self::command(self, program)
+    }
+
+    fn root(&self) -> &Path {
+        self.path()
+    }
+}

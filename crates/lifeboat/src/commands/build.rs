@@ -1,0 +1,78 @@
+//! `lifeboat build`
+
+use anyhow::Result;
+use fs_err as fs;
+use lifeboat_machine::link_or_copy;
+use serde::Serialize;
+
+use crate::{
+    cli::BuildArgs,
+    context::Context,
+    definition,
+    exit::Exit,
+    pipeline::{self, Locking},
+};
+
+#[derive(Serialize)]
+struct Facts {
+    schema: &'static str,
+    image: String,
+    kubernetes: String,
+    folder: std::path::PathBuf,
+    files: Vec<File>,
+    made: Vec<String>,
+    seconds: std::collections::BTreeMap<String, f64>,
+}
+
+#[derive(Serialize)]
+struct File {
+    name: String,
+    bytes: u64,
+}
+
+pub fn run(arguments: &BuildArgs, context: &Context) -> Result<Exit> {
+    let loaded = definition::load(arguments.definition.file.as_deref())?;
+    let built = pipeline::build(context, &loaded, Locking::of(&arguments.definition))?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&built.folder)? {
+        let entry = entry?;
+        let bytes = entry.metadata()?.len();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.push(File { name, bytes });
+    }
+    files.sort_by(|left, right| left.name.cmp(&right.name));
+    let folder = match &arguments.output {
+        None => built.folder,
+        Some(output) => {
+            fs::create_dir_all(output)?;
+            for file in &files {
+                // Beside it first: a file with its name in the folder is whole.
+                let unfinished = output.join(format!(".{}.tmp", file.name));
+                if unfinished.exists() {
+                    fs::remove_file(&unfinished)?;
+                }
+                link_or_copy(&built.folder.join(&file.name), &unfinished)?;
+                fs::rename(&unfinished, output.join(&file.name))?;
+                context.check_cancel()?;
+            }
+            std::path::absolute(output)?
+        }
+    };
+    let facts = Facts {
+        schema: "lifeboat.build/1",
+        image: built.id,
+        kubernetes: built.kubernetes,
+        folder,
+        files,
+        made: built.made,
+        seconds: context.reporter.seconds(),
+    };
+    context.printer.facts(&facts, |facts| {
+        let mut text = format!("{}\n", facts.folder.display());
+        for File { name, bytes } in &facts.files {
+            text.push_str(&format!("  {:>8} MiB  {name}\n", bytes.div_ceil(1 << 20)));
+        }
+        text
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,24 @@
+//! `lifeboat completions`
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::{
+    cli::{Cli, CompletionsArgs},
+    context::Context,
+    exit::Exit,
+};
+
+pub fn run(arguments: &CompletionsArgs, context: &Context) -> Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "lifeboat",
+        &mut script,
+    );
+    context
+        .printer
+        .data(String::from_utf8_lossy(&script).trim_end());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,51 @@
+//! What to do about an error: the crates below know, by the error's type.
+
+use lifeboat_machine::{DiskError, FolderError, PortError, StartError, WaitError};
+
+/// The caller was asked to end.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by Ctrl-C")]
+pub struct Interrupted;
+
+/// An error of the command itself, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Advised {
+    message: String,
+    hint: String,
+}
+
+impl Advised {
+    /// An error and what to do about it.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
+        .into()
+    }
+}
+
+/// Whether the user ended it.
+pub fn is_interrupt(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Interrupted>()
+            || matches!(cause.downcast_ref(), Some(WaitError::Cancelled))
+            || matches!(cause.downcast_ref(), Some(FolderError::Cancelled))
+    })
+}
+
+/// The hint of the first error in the chain that has one.
+pub fn of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        None.or_else(|| {
+            cause
+                .downcast_ref()
+                .map(|error: &Advised| error.hint.clone())
+        })
+        .or_else(|| cause.downcast_ref().and_then(FolderError::hint))
+        .or_else(|| cause.downcast_ref().and_then(StartError::hint))
+        .or_else(|| cause.downcast_ref().and_then(DiskError::hint))
+        .or_else(|| cause.downcast_ref().and_then(PortError::hint))
+    })
+}
