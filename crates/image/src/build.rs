@@ -31,6 +31,9 @@ const FORMAT: &[u8] = b"image 1";
 /// What every node's kernel is told, after the root hash.
 const COMMAND_LINE: &str = "console=tty0 console=ttyS0,115200 systemd.gpt_auto=0 panic=30 quiet";
 
+/// Where on the state partition, which is /var, payloads are.
+const PAYLOADS: &str = "lib/lifeboat/payloads";
+
 /// What an image is made of.
 #[derive(Debug)]
 pub struct ImageInputs<'a> {
@@ -222,10 +225,10 @@ impl Builder<'_> {
     }
 
     /// Which tools make the file systems.
-    fn tools_key(&self) -> Result<Digest, BuildError> {
+    fn tools_key(&self) -> Digest {
         let root = self.tools.path();
         let inside = root.strip_prefix(self.cache.root()).unwrap_or(root);
-        Ok(Digest::of(inside.as_os_str().as_encoded_bytes()))
+        Digest::of(inside.as_os_str().as_encoded_bytes())
     }
 
     fn root(&self, root: &Root, tree_key: &Digest) -> Result<Slot, BuildError> {
@@ -233,7 +236,7 @@ impl Builder<'_> {
         let key = Digest::of_parts([
             FORMAT,
             &tree_key.0,
-            &self.tools_key()?.0,
+            &self.tools_key().0,
             &time.to_le_bytes(),
         ]);
         let folder = self
@@ -316,10 +319,10 @@ impl Builder<'_> {
 
     fn state(&self) -> Result<(PathBuf, u64), BuildError> {
         let mut tree = Tree::new();
-        tree.mkdir("lifeboat/payloads", 0o755)?;
+        tree.mkdir(PAYLOADS, 0o755)?;
         if let Some((name, path)) = self.inputs.payload {
             let payload = Inode::new(Kind::File(Content::file(path)?), 0o644);
-            tree.insert(format!("lifeboat/payloads/{name}.raw").as_bytes(), payload)?;
+            tree.insert(format!("{PAYLOADS}/{name}.raw").as_bytes(), payload)?;
         }
         let time = self.inputs.time;
         let needed = state::size(&tree);
@@ -334,7 +337,7 @@ impl Builder<'_> {
         let key = Digest::of_parts([
             FORMAT,
             &self.identity.tree(&tree)?.0,
-            &self.tools_key()?.0,
+            &self.tools_key().0,
             &time.to_le_bytes(),
             &size.to_le_bytes(),
         ]);

@@ -71,10 +71,10 @@ impl Identity {
                     part.extend(target);
                 }
                 Kind::CharDevice { major, minor } => {
-                    part.extend(format!("c{major}:{minor}").bytes())
+                    part.extend(format!("c{major}:{minor}").bytes());
                 }
                 Kind::BlockDevice { major, minor } => {
-                    part.extend(format!("b{major}:{minor}").bytes())
+                    part.extend(format!("b{major}:{minor}").bytes());
                 }
                 Kind::Fifo => part.push(b'p'),
             }

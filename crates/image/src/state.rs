@@ -27,6 +27,9 @@ pub enum WriteStateError {
     /// mkfs.ext4 failed.
     #[error("the state partition cannot be made")]
     Tool(#[from] ToolError),
+    /// mkfs.ext4 reads archives with a library that it loads when it needs it.
+    #[error("the build's tools lack libarchive: add the package libarchive13t64 to them")]
+    NoArchiveLibrary,
     /// What goes into it cannot be put into an archive.
     #[error("the content of the state partition cannot be read")]
     Tar(#[from] TarError),
@@ -57,6 +60,13 @@ pub(crate) fn write(
     size: u64,
     path: &Path,
 ) -> Result<(), WriteStateError> {
+    if !tools
+        .path()
+        .join("usr/lib/x86_64-linux-gnu/libarchive.so.13")
+        .exists()
+    {
+        return Err(WriteStateError::NoArchiveLibrary);
+    }
     fs::File::create(path)?.set_len(size)?;
     let id = crate::id("state file system", b"");
     let mut command = tools.command("mkfs.ext4");

@@ -65,6 +65,24 @@ fn inputs(folder: &Path) -> Option<Inputs> {
     };
     let program = folder.join("busybox");
     fs_err::write(&program, content.read().unwrap()).unwrap();
+    // The configured packages of a node, and the program that is its init.
+    if let Some(tar) = std::env::var_os("LIFEBOAT_TEST_BASE") {
+        let mut real = lifeboat_archive::read_tar(Path::new(&tar)).unwrap();
+        real.merge(
+            b"usr/lib/systemd/boot",
+            &below(&base, "usr/lib/systemd/boot"),
+        )
+        .unwrap();
+        if let Some(real_program) = std::env::var_os("LIFEBOAT_TEST_PROGRAM") {
+            fs_err::copy(PathBuf::from(real_program), &program).unwrap();
+        }
+        return Some(Inputs {
+            cache,
+            tools,
+            base: real,
+            program,
+        });
+    }
     base.write(
         "usr/lib/os-release",
         0o644,
@@ -80,6 +98,15 @@ fn inputs(folder: &Path) -> Option<Inputs> {
         base,
         program,
     })
+}
+
+fn below(tree: &Tree, folder: &str) -> Tree {
+    let mut part = Tree::new();
+    for path in tree.descendants(folder.as_bytes()) {
+        part.insert(&path[folder.len() + 1..], tree.get(path).unwrap().clone())
+            .unwrap();
+    }
+    part
 }
 
 fn image(inputs: &Inputs, files: &Tree) -> Image {

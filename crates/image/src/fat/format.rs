@@ -7,7 +7,7 @@ use zerocopy::{
 
 /// Bytes in a sector; others are not supported.
 pub(super) const SECTOR: u64 = 512;
-/// "Fixed disk". Source: FAT specification, BPB_Media.
+/// "Fixed disk". Source: FAT specification, `BPB_Media`.
 pub(super) const MEDIA: u8 = 0xf8;
 /// A volume with at least this many clusters is FAT32. Source: FAT specification, "FAT Type
 /// Determination".
@@ -15,7 +15,7 @@ pub(super) const FAT32_CLUSTERS: u64 = 65525;
 /// A volume with at least this many clusters is FAT16, one with fewer FAT12. Source: as above.
 pub(super) const FAT16_CLUSTERS: u64 = 4085;
 
-/// Attribute of a folder. Source: FAT specification, DIR_Attr.
+/// Attribute of a folder. Source: FAT specification, `DIR_Attr`.
 pub(super) const DIRECTORY: u8 = 0x10;
 /// Attribute of the entry that holds the volume's label.
 pub(super) const VOLUME_LABEL: u8 = 0x08;
@@ -84,7 +84,8 @@ pub(super) struct BootEnd {
     pub kind: [u8; 8],
 }
 
-/// FSInfo sector, without its gaps: (offset, value). Source: FAT specification, "FSInfo".
+/// `FSInfo` sector, without its gaps: (offset, value). Source: FAT specification, section of
+/// that name.
 pub(super) const INFO: [(usize, u32); 3] =
     [(0, 0x4161_5252), (484, 0x6141_7272), (508, 0xaa55_0000)];
 

@@ -276,7 +276,7 @@ impl Writer {
         let narrow = |value: u64| u16::try_from(value).unwrap_or(0);
         let wide = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let is_32 = geometry.width == Width::Fat32;
-        let small = !is_32 && sectors <= u64::from(u16::MAX);
+        let small = !is_32 && u16::try_from(sectors).is_ok();
         let boot = Boot {
             jump: [0xeb, if is_32 { 0x58 } else { 0x3c }, 0x90],
             oem: *b"LIFEBOAT",
@@ -418,8 +418,8 @@ fn stamp(seconds: i64) -> (u16, u16) {
     let seconds = seconds.clamp(315_532_800, 4_354_819_198);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
-    let date = (year - 1980) << 9 | month << 5 | day;
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let date = ((year - 1980) << 9) | (month << 5) | day;
+    let time = ((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2);
     (
         u16::try_from(date).unwrap_or(u16::MAX),
         u16::try_from(time).unwrap_or(0),

@@ -18,6 +18,8 @@ const UNNEEDED: &[&str] = &[
     "vmlinuz",
     "vmlinuz.old",
     "usr/share/bug",
+    "usr/include",
+    "usr/lib/pkgconfig",
     "usr/share/doc-base",
     "usr/share/gtk-doc",
     "usr/share/help",
@@ -73,12 +75,10 @@ const PAYLOAD_PROGRAMS: &[&str] = &[
     "kubelet",
     "kubeadm",
     "kubectl",
-    "crictl",
     "containerd",
     "containerd-shim-runc-v2",
     "ctr",
     "crun",
-    "runc",
 ];
 
 /// Folders of kernel modules for hardware that nodes do not have; all of it is only in the
@@ -149,6 +149,16 @@ pub(super) fn prune(tree: &mut Tree, kernel: &str) {
             gone.push(path.to_vec());
         }
     }
+    // The sources of hwdb.bin, which the package's script has made of them.
+    if tree.get("usr/lib/udev/hwdb.bin").is_some() {
+        gone.extend(tree.children(b"usr/lib/udev/hwdb.d").map(<[u8]>::to_vec));
+    }
+    let static_libraries = tree.descendants(b"usr/lib/x86_64-linux-gnu");
+    gone.extend(
+        static_libraries
+            .filter(|path| of(path, b".a"))
+            .map(<[u8]>::to_vec),
+    );
     for path in tree.descendants(b"usr/lib/locale") {
         // What `C.UTF-8` needs is a folder of its own.
         if of(path, b"/locale-archive") {
@@ -197,7 +207,10 @@ pub(super) fn settle(tree: &mut Tree) -> Result<(), TreeError> {
         tree.insert(b"usr/lib/sysimage/catalog/database", inode)?;
         tree.symlink("var/lib/systemd/catalog", "/usr/lib/sysimage/catalog")?;
     }
-    for name in PAYLOAD_PROGRAMS {
+    // One that comes as a package stays what it is.
+    let missing = |name: &&&str| tree.get(format!("usr/bin/{name}")).is_none();
+    let names: Vec<_> = PAYLOAD_PROGRAMS.iter().filter(missing).collect();
+    for name in names {
         tree.symlink(
             format!("usr/bin/{name}"),
             format!("/opt/kubernetes/current/bin/{name}"),

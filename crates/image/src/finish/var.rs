@@ -1,16 +1,19 @@
 //! /var is the state partition, which is empty at first: what packages keep there is made by
 //! systemd-tmpfiles at boot, from copies in the root.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
-use lifeboat_archive::{Kind, Tree, TreeError};
+use lifeboat_archive::{Kind, Tree};
+
+use super::FinishError;
 
 const FACTORY: &str = "usr/share/factory";
 const LIST: &str = "usr/lib/tmpfiles.d/lifeboat-var.conf";
 
 /// Moves the content of /var (and of /root, which is on the state partition as well) and writes
 /// the list by which it is made again. What is there on the node already is left alone.
-pub(super) fn to_factory(tree: &mut Tree) -> Result<(), TreeError> {
+pub(super) fn to_factory(tree: &mut Tree) -> Result<(), FinishError> {
+    let declared = declared(tree)?;
     let mut list = String::from("# What packages keep in /var; see tmpfiles.d(5).\n");
     for folder in ["var", "root"] {
         let paths: Vec<Vec<u8>> = tree
@@ -22,6 +25,9 @@ pub(super) fn to_factory(tree: &mut Tree) -> Result<(), TreeError> {
                 continue;
             };
             let name = escaped(&path);
+            if declared.contains(&format!("/{name}")) {
+                continue;
+            }
             let (mode, uid, gid) = (inode.mode, inode.uid, inode.gid);
             let _ = match &inode.kind {
                 Kind::Directory => writeln!(list, "d /{name} {mode:04o} {uid} {gid} -"),
@@ -40,7 +46,33 @@ pub(super) fn to_factory(tree: &mut Tree) -> Result<(), TreeError> {
             };
         }
     }
-    tree.write(LIST, 0o644, list)
+    Ok(tree.write(LIST, 0o644, list)?)
+}
+
+/// The paths that packages themselves have declared; a second line for one would be reported
+/// as a mistake at each boot.
+fn declared(tree: &Tree) -> Result<BTreeSet<String>, FinishError> {
+    let mut paths = BTreeSet::new();
+    for folder in ["usr/lib/tmpfiles.d", "etc/tmpfiles.d"] {
+        for path in tree.children(folder.as_bytes()) {
+            let Some(Kind::File(content)) = tree.get(path).map(|inode| &inode.kind) else {
+                continue;
+            };
+            let text = content.read()?;
+            for line in String::from_utf8_lossy(&text).lines() {
+                let mut words = line.split_whitespace();
+                // Those with a mark such as `!` do not hold at each boot.
+                if words
+                    .next()
+                    .is_some_and(|kind| ["d", "D", "q", "Q", "L", "L+"].contains(&kind))
+                    && let Some(path) = words.next()
+                {
+                    paths.insert(path.trim_end_matches('/').to_owned());
+                }
+            }
+        }
+    }
+    Ok(paths)
 }
 
 /// Source: tmpfiles.d(5): paths are unquoted C-style, and `%` starts a specifier.

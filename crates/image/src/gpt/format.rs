@@ -27,8 +27,8 @@ pub(super) const LABEL_UNITS: usize = 36;
 pub(super) struct Header {
     pub signature: [u8; 8],
     pub revision: U32,
-    pub header_size: U32,
-    pub header_crc: U32,
+    pub length: U32,
+    pub crc: U32,
     pub reserved: U32,
     pub my_lba: U64,
     pub alternate_lba: U64,
@@ -74,7 +74,7 @@ impl Header {
     /// The checksum of this header, taken with its own field as zero.
     pub fn checksum(&self) -> u32 {
         let mut header = self.clone();
-        header.header_crc = U32::ZERO;
+        header.crc = U32::ZERO;
         crc32fast::hash(header.as_bytes())
     }
 }

@@ -93,13 +93,13 @@ fn one<S: Source + ?Sized>(disk: &S, lba: u64) -> io::Result<Found> {
     if header.signature != SIGNATURE {
         return Ok(Err("has no signature `EFI PART`".to_owned()));
     }
-    if header.header_size.get() != HEADER_SIZE
+    if header.length.get() != HEADER_SIZE
         || header.entry_size.get() != ENTRY_SIZE
         || header.entry_count.get() > PLACES
     {
         return Ok(Err("has sizes that are not supported".to_owned()));
     }
-    if header.checksum() != header.header_crc.get() {
+    if header.checksum() != header.crc.get() {
         return Ok(Err("has a wrong header checksum".to_owned()));
     }
     if header.my_lba.get() != lba {

@@ -135,8 +135,8 @@ pub fn write(table: &Table) -> Result<Sectors, PlanTableError> {
         let mut header = Header {
             signature: SIGNATURE,
             revision: REVISION.into(),
-            header_size: HEADER_SIZE.into(),
-            header_crc: U32::ZERO,
+            length: HEADER_SIZE.into(),
+            crc: U32::ZERO,
             reserved: U32::ZERO,
             my_lba: U64::new(my_lba),
             alternate_lba: U64::new(alternate_lba),
@@ -148,7 +148,7 @@ pub fn write(table: &Table) -> Result<Sectors, PlanTableError> {
             entry_size: ENTRY_SIZE.into(),
             entries_crc: crc32fast::hash(&array).into(),
         };
-        header.header_crc = header.checksum().into();
+        header.crc = header.checksum().into();
         let mut sector = vec![0; to_usize(SECTOR)];
         sector[..HEADER_SIZE as usize].copy_from_slice(header.as_bytes());
         sector

@@ -37,7 +37,7 @@ const fn wanted(name: &'static str, when: When, need: Need) -> Wanted {
     Wanted { name, when, need }
 }
 
-/// What finds the root and the state partition on the usual machines: virtio, NVMe, SATA, USB,
+/// What finds the root and the state partition on the usual machines: virtio, `NVMe`, SATA, USB,
 /// SD cards, and the disks of the large hypervisors.
 pub const MODULES: &[Wanted] = &[
     wanted("dm_verity", When::Always, Need::Must),

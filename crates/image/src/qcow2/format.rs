@@ -48,5 +48,5 @@ pub(super) struct Header {
     pub compatible: U64,
     pub autoclear: U64,
     pub refcount_order: U32,
-    pub header_size: U32,
+    pub length: U32,
 }

@@ -46,13 +46,13 @@ pub fn write(extents: &Extents, size: u64, path: &Path) -> io::Result<()> {
         let table = tables
             .entry(index / L2_ENTRIES)
             .or_insert_with(|| vec![0; to_usize(L2_ENTRIES)]);
-        table[to_usize(index % L2_ENTRIES)] = used * CLUSTER | COPIED;
+        table[to_usize(index % L2_ENTRIES)] = (used * CLUSTER) | COPIED;
         used += 1;
     }
     let l1_entries = size.div_ceil(CLUSTER * L2_ENTRIES).max(1);
     let mut l1 = vec![0; to_usize((l1_entries * 8).div_ceil(CLUSTER) * CLUSTER / 8)];
     for (index, table) in &tables {
-        l1[to_usize(*index)] = used * CLUSTER | COPIED;
+        l1[to_usize(*index)] = (used * CLUSTER) | COPIED;
         words(&mut file, table)?;
         used += 1;
     }
@@ -100,7 +100,7 @@ pub fn write(extents: &Extents, size: u64, path: &Path) -> io::Result<()> {
         compatible: U64::ZERO,
         autoclear: U64::ZERO,
         refcount_order: REFCOUNT_ORDER.into(),
-        header_size: narrow(size_of::<Header>() as u64)?.into(),
+        length: narrow(size_of::<Header>() as u64)?.into(),
     };
     let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.seek(SeekFrom::Start(0))?;
