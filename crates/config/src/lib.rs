@@ -31,5 +31,5 @@ pub use definition::{
     },
 };
 pub use finding::{Finding, Findings, Place, nearest};
-pub use parse::{parse, parse_node, read};
+pub use parse::{finding_at, parse, parse_node, read};
 pub use schema::{page::reference_page, schema};

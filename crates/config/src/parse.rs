@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Definition, Findings, NodeConfig, definition,
+    Definition, Finding, Findings, NodeConfig, definition,
     finding::{Collector, Place},
     schema::{
         Root,
@@ -52,6 +52,31 @@ pub fn read<T: DeserializeOwned + JsonSchema>(file: &str, bytes: &[u8]) -> Resul
     let mut findings = Collector::new(file);
     let read = read_with(bytes, &mut findings, &|_, _| None);
     finish(read, findings)
+}
+
+/// A finding about a value that only a later step can judge, such as a package that no archive
+/// has: at the place of `path` (`image.packages[2]`) in the file that was read, or of its nearest
+/// parent that is written.
+pub fn finding_at(
+    file: &str,
+    bytes: &[u8],
+    path: &str,
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+) -> Finding {
+    let place = yaml::read(bytes, &mut Collector::new(file)).map_or(Place::START, |root| {
+        definition::rules::place_of(&root, path)
+    });
+    Finding {
+        file: file.to_owned(),
+        line: place.line,
+        column: place.column,
+        path: path.to_owned(),
+        code,
+        message,
+        hint,
+    }
 }
 
 fn read_with<T: DeserializeOwned + JsonSchema>(

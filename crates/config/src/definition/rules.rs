@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Definition,
+    Definition, KnownVersion,
     image::{ImageFile, KubernetesSource},
+    known_versions,
     node::NodeConfig,
     types::{Runtime, Size, kubelet_may_set},
 };
@@ -37,6 +38,18 @@ fn place(root: &Value, steps: &[Step<'_>]) -> Place {
     value.span.start
 }
 
+/// Where the value at a path such as `image.packages[2]` is.
+pub(crate) fn place_of(root: &Value, path: &str) -> Place {
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let (key, indices) = part.split_once('[').unwrap_or((part, ""));
+        steps.push(Step::Key(key));
+        let numbers = indices.split(['[', ']']);
+        steps.extend(numbers.filter_map(|number| number.parse().ok().map(Step::Index)));
+    }
+    place(root, &steps)
+}
+
 /// Where the key at the end of `steps` is written.
 fn key_place(root: &Value, parents: &[&str], key: &str) -> Place {
     let parent = parents
@@ -63,6 +76,7 @@ pub(crate) fn definition(definition: &Definition, root: &Value, findings: &mut C
             Some("name repositories that hold it: `kubernetes_source: {packages: [{url: …, key: …}]}`, or use containerd".to_owned()),
         );
     }
+    version(definition, at(&["image", "kubernetes"]), findings);
     bundles(definition, root, findings);
     files(&image.files, root, findings);
     let least = Size::mib(1700);
@@ -123,6 +137,30 @@ pub(crate) fn definition(definition: &Definition, root: &Value, findings: &mut C
     };
     let value = root.get("node").unwrap_or(&empty);
     node(&definition.node, value, "node.", findings);
+}
+
+/// Only some versions can be built from modules.
+fn version(definition: &Definition, at: Place, findings: &mut Collector) {
+    let image = &definition.image;
+    if image.kubernetes_source != KubernetesSource::Modules {
+        return;
+    }
+    let pinned = |one: &KnownVersion| Some(format!("1.{}.{}", one.minor, one.modules?));
+    let pinned: Vec<String> = known_versions().iter().filter_map(pinned).collect();
+    let wanted = image.kubernetes.resolved();
+    if !pinned.contains(&wanted) {
+        let near = did_you_mean(nearest(&wanted, pinned.iter().map(String::as_str)));
+        findings.add(
+            at,
+            "image.kubernetes",
+            "unavailable-version",
+            format!(
+                "{wanted} is not among the pinned Go modules; they hold {}{near}",
+                listed(&pinned)
+            ),
+            Some("other versions come from packages: `kubernetes_source: {packages: [{url: …, key: …}]}`".to_owned()),
+        );
+    }
 }
 
 fn bundles(definition: &Definition, root: &Value, findings: &mut Collector) {

@@ -13,6 +13,9 @@ pub struct KnownVersion {
     pub minor: u32,
     /// The newest known patch, meant where only the minor is named.
     pub patch: u32,
+    /// The patch that can be built from the pinned Go modules, if one can.
+    #[serde(default)]
+    pub modules: Option<u32>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -75,3 +75,28 @@ fn flannel() {
         "/opt/bin/flanneld"
     ));
 }
+
+#[test]
+fn settings_of_a_node() {
+    let node = crate::parse_node(
+        "node.yaml",
+        br#"
+labels: {example.org/b: c, a: 1}
+taints: ["a=b:NoSchedule", "c:NoExecute"]
+modules: [zfs, "bonding mode=4 miimon=100"]
+sysctls: {net/ipv4/conf/eth0.100/forwarding: 1, net.ipv4.ip_forward: 0}
+dns_nameservers: [1.1.1.1, "2606:4700::1111"]
+ntp_servers: [a.example.org, 192.0.2.1]
+environment: {HTTP_PROXY: "http://m:3128/?a=$b%41", QUOTES: "it's \"so\" \\", EMPTY: ""}
+"#,
+    )
+    .unwrap();
+    let facts = Facts::new("1.36.3", Runtime::Containerd, Cni::None, "node1");
+    let plain = node_files(&NodeConfig::default(), &facts);
+    let texts: Vec<String> = node_files(&node, &facts)
+        .iter()
+        .filter(|file| !plain.contains(file))
+        .map(|file| format!("==> {} {:o}\n{}", file.path, file.mode, file.content))
+        .collect();
+    insta::assert_snapshot!(texts.concat());
+}

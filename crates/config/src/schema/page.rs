@@ -147,12 +147,15 @@ fn cell(text: &str) -> String {
 }
 
 fn versions(page: &mut String) {
-    page.push_str("\n## Kubernetes versions\n\n| Minor | Newest known patch |\n| --- | --- |\n");
+    page.push_str("\n## Kubernetes versions\n\n| Minor | Newest known patch | From Go modules |\n| --- | --- | --- |\n");
     for version in known_versions() {
+        let minor = version.minor;
+        let modules = version.modules;
+        let modules = modules.map_or("no".to_owned(), |patch| format!("1.{minor}.{patch}"));
         let _ = writeln!(
             page,
-            "| 1.{} | 1.{}.{} |",
-            version.minor, version.minor, version.patch
+            "| 1.{minor} | 1.{minor}.{} | {modules} |",
+            version.patch
         );
     }
     page.push_str("\n## Bundles\n\n| Bundle | What it is for | Packages | Ports |\n| --- | --- | --- | --- |\n");

@@ -6,6 +6,8 @@
 
 mod reader;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub(crate) use reader::read;

@@ -356,7 +356,9 @@ impl Reader<'_> {
         let plain = resolve::plain(text);
         let wanted = match (tag.is_yaml_core_schema(), tag.suffix.as_str(), plain) {
             (true, "str", _) => return Kind::Text,
+            // The non-specific tag `!`, whose halves saphyr gives as "" and "!".
             (false, "", _) if tag.handle == "!" => return Kind::Text,
+            (false, "!", _) if tag.handle.is_empty() => return Kind::Text,
             (true, "null", Kind::Null)
             | (true, "bool", Kind::Bool(_))
             | (true, "int", Kind::Integer(_))

@@ -1,6 +1,6 @@
 //! What a user reads about a file that is wrong.
 
-use lifeboat_config::{parse, parse_node};
+use lifeboat_config::{definition::known_versions, finding_at, parse, parse_node};
 
 fn said(text: &str) -> String {
     match parse("lifeboat.yaml", text.as_bytes()) {
@@ -103,6 +103,9 @@ fn broken_yaml() {
     }
 }
 
+/// A source that has every version.
+const PACKAGES: &str = "kubernetes_source: {packages: [{url: 'https://example.org/', key: k.asc}]}";
+
 #[test]
 fn versions() {
     for (text, resolved) in [
@@ -111,9 +114,22 @@ fn versions() {
         ("1.36.1", "1.36.1"),
         ("1.34", "1.34.4"),
     ] {
-        let text = format!("image: {{kubernetes: {text}}}");
+        let text = format!("image: {{kubernetes: {text}, {PACKAGES}}}");
         let definition = parse("f", text.as_bytes()).unwrap();
         assert_eq!(definition.image.kubernetes.resolved(), resolved);
+    }
+    assert_eq!(
+        brief("image: {kubernetes: 1.35}"),
+        [
+            "f:1:21: image.kubernetes: 1.35.4 is not among the pinned Go modules; they hold 1.36.3; did you mean \"1.36.3\"?"
+        ]
+    );
+    let pinned = include_str!("../../../../kubernetes/control/go.mod");
+    for version in known_versions() {
+        if let Some(patch) = version.modules {
+            let version = format!("k8s.io/kubernetes v1.{}.{patch}\n", version.minor);
+            assert!(pinned.contains(&version), "{version}");
+        }
     }
     for (text, near) in [
         ("1.63", Some("1.36")),
@@ -231,4 +247,18 @@ fn secrets_are_not_repeated() {
 fn findings_as_json() {
     let findings = parse("f", b"image: {cni: x}").unwrap_err();
     insta::assert_snapshot!(serde_json::to_string_pretty(&findings).unwrap());
+}
+
+#[test]
+fn later_findings_have_a_place_too() {
+    let text = b"image:\n  packages: [htop, htopp]\n";
+    for (path, line, column) in [
+        ("image.packages[1]", 2, 20),
+        ("image.packages[7]", 2, 13),
+        ("image.container_images[0]", 2, 3),
+        ("machine.disk", 1, 1),
+    ] {
+        let finding = finding_at("f", text, path, "no-package", "no such".to_owned(), None);
+        assert_eq!((finding.line, finding.column), (line, column), "{path}");
+    }
 }
