@@ -1,0 +1,57 @@
+//! Writes a tree as an erofs image with `mkfs.erofs` of the tools tree.
+
+use std::{io, path::Path, process::Stdio, thread};
+
+use lifeboat_archive::{TarError, Tree, write_tar};
+use lifeboat_sandbox::ToolsTree;
+
+/// The compression of a payload; measured in this crate's `README` of numbers: lz4hc is the
+/// smallest that costs nothing when a page is read.
+const COMPRESSION: &str = "lz4hc,9";
+
+/// The image could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ErofsError {
+    /// The tool could not be started.
+    #[error("mkfs.erofs of the tools tree cannot be run")]
+    Io(#[from] io::Error),
+    /// A file of the tree could not be read.
+    #[error("a file for the image cannot be read")]
+    Tar(#[from] TarError),
+    /// The tool failed.
+    #[error("mkfs.erofs failed: {0}")]
+    Tool(String),
+}
+
+/// Writes `tree` to a new file at `path`. `name` gives the file system its UUID.
+pub(crate) fn write(
+    tools: &ToolsTree,
+    tree: &Tree,
+    path: &Path,
+    name: &str,
+) -> Result<(), ErofsError> {
+    let uuid = crate::verity::Parameters::of(format!("erofs {name}")).uuid;
+    let mut child = tools
+        .command("mkfs.erofs")
+        .args(["--quiet", "--tar=f", "-T0", "-C65536"])
+        .arg(format!("-z{COMPRESSION}"))
+        .arg(format!("-U{}", uuid::Uuid::from_bytes(uuid)))
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stdin = child.stdin.take();
+    let (written, output) = thread::scope(|scope| {
+        let writer = scope.spawn(|| stdin.map_or(Ok(()), |stdin| write_tar(tree, stdin)));
+        let output = child.wait_with_output();
+        (writer.join(), output)
+    });
+    let output = output?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(ErofsError::Tool(text.trim().to_owned()));
+    }
+    written.map_err(|_| io::Error::other("the writer of the archive failed"))??;
+    Ok(())
+}
