@@ -10,7 +10,7 @@ pub struct Alarm {
 }
 
 /// Signs, what they say about the step, and their meaning.
-const SIGNS: [(&str, &str, &str); 9] = [
+const SIGNS: [(&str, &str, &str); 10] = [
     (
         "Kernel panic - not syncing",
         "kernel",
@@ -30,6 +30,11 @@ const SIGNS: [(&str, &str, &str); 9] = [
         "No bootable device",
         "firmware",
         "the firmware finds nothing to boot",
+    ),
+    (
+        "UEFI Interactive Shell",
+        "firmware",
+        "the firmware finds nothing to boot on the disk",
     ),
     (
         "You are in emergency mode",
@@ -72,10 +77,15 @@ impl Alarm {
 /// A line of the console without escape sequences and control characters.
 pub fn plain_text(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
-    let mut characters = line.chars().peekable();
+    let mut characters = line.chars();
     while let Some(character) = characters.next() {
         match character {
-            '\u{1b}' => skip_sequence(&mut characters),
+            '\u{1b}' => {
+                // Firmware writes its screen so; its words are not to run together.
+                if skip_sequence(&mut characters) && !plain.is_empty() {
+                    plain.push(' ');
+                }
+            }
             '\t' => plain.push(' '),
             other if other.is_control() => {}
             other => plain.push(other),
@@ -85,30 +95,25 @@ pub fn plain_text(line: &str) -> String {
 }
 
 /// Skips what follows an escape (ECMA-48): `[` parameters final, `]` text bell, or one more.
-fn skip_sequence(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+/// Says whether it moved the cursor to another place.
+fn skip_sequence(characters: &mut std::str::Chars<'_>) -> bool {
     match characters.next() {
         Some('[') => {
-            for character in characters.by_ref() {
-                if ('\u{40}'..='\u{7e}').contains(&character) {
-                    return;
-                }
-            }
+            characters.find(|character| ('\u{40}'..='\u{7e}').contains(character)) == Some('H')
         }
         Some(']') => {
-            while let Some(character) = characters.next() {
-                if character == '\u{7}' {
-                    return;
-                }
-                if character == '\u{1b}' {
-                    characters.next();
-                    return;
-                }
+            if characters.find(|character| matches!(character, '\u{7}' | '\u{1b}'))
+                == Some('\u{1b}')
+            {
+                characters.next();
             }
+            false
         }
         Some('(' | ')') => {
             characters.next();
+            false
         }
-        _ => {}
+        _ => false,
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Event {
     Kubeconfig(String),
     /// The node gave up.
     Failed {
-        /// What failed.
+        /// Phase and step that failed.
         step: String,
         /// Why.
         message: String,
@@ -84,7 +84,11 @@ impl Event {
         match line.event.as_str() {
             "kubeconfig" if !line.kubeconfig.is_empty() => Self::Kubeconfig(line.kubeconfig),
             "failed" => Self::Failed {
-                step: line.step,
+                step: [line.phase, line.step]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("/"),
                 message: line.message,
                 log: match line.log {
                     Log::Lines(lines) => lines,

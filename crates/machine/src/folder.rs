@@ -520,7 +520,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let machines = Machines::at(root.path().join("machines"));
         let record = record("one");
-        let lock = machines.lock(&record.name, &AtomicBool::new(false), || {}).unwrap();
+        let lock = machines
+            .lock(&record.name, &AtomicBool::new(false), || {})
+            .unwrap();
         let failed: Result<_, FolderError> = machines.create(&record, &lock, |path| {
             fs::write(path.join("disk"), "half").unwrap();
             Err(FolderError::NoFolder)
@@ -544,7 +546,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let machines = Machines::at(root.path());
         let record = record("one");
-        let lock = machines.lock(&record.name, &AtomicBool::new(false), || {}).unwrap();
+        let lock = machines
+            .lock(&record.name, &AtomicBool::new(false), || {})
+            .unwrap();
         machines
             .create(&record, &lock, |_| Ok::<(), FolderError>(()))
             .unwrap();

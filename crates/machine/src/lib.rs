@@ -42,8 +42,10 @@ pub use {
     disk::{DiskError, create_disk, link_or_copy},
     doctor::{Check, Doctor, Finding},
     event::{Event, StepState},
-    folder::{Folder, FolderError, Hardware, MachineLock, Machines, Process, Record, RunState,
-        write_private},
+    folder::{
+        Folder, FolderError, Hardware, MachineLock, Machines, Process, Record, RunState,
+        write_private,
+    },
     kubeconfig::{Kubeconfig, KubeconfigError, merge},
     name::{MachineName, ParseNameError},
     poll::{Deadline, wait_until},

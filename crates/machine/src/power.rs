@@ -33,11 +33,7 @@ pub enum StopError {
 ///
 /// # Errors
 /// [`StopError`] if the machine cannot be ended.
-pub fn stop(
-    folder: &Folder,
-    _lock: &MachineLock,
-    limit: Duration,
-) -> Result<Stopped, StopError> {
+pub fn stop(folder: &Folder, _lock: &MachineLock, limit: Duration) -> Result<Stopped, StopError> {
     let mut record = folder.record()?;
     let Some(run) = record.running.take() else {
         return Ok(Stopped::Already);

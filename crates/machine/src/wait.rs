@@ -145,6 +145,9 @@ impl<'a> Session<'a> {
             next_ask: Deadline::after(Duration::ZERO),
         };
         session.watch = Watch::new(waiting.goal, session.now() + waiting.limit);
+        if record.direct_kernel {
+            session.watch = session.watch.direct_kernel();
+        }
         if let Ok(text) = fs::read_to_string(folder.file(file::KUBECONFIG)) {
             session.kubeconfig(&text)?;
         }

@@ -153,6 +153,8 @@ pub enum Verdict {
 
 /// Lines that a failure shows.
 const SHOWN: usize = 20;
+/// Characters of a line that are kept.
+const WIDEST: usize = 400;
 /// After an alarm the console gets this long to say the rest.
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// A node that started so often without getting ready is going round.
@@ -166,6 +168,8 @@ pub struct Watch {
     console: VecDeque<String>,
     saw_kernel: bool,
     alarm: Option<(Alarm, Duration)>,
+    /// The console around the alarm.
+    alarm_lines: Vec<String>,
     failure: Option<Failure>,
     timeline: Timeline,
     kernel_start: Option<f64>,
@@ -188,6 +192,7 @@ impl Watch {
             console: VecDeque::new(),
             saw_kernel: false,
             alarm: None,
+            alarm_lines: Vec::new(),
             failure: None,
             timeline: Timeline::default(),
             kernel_start: None,
@@ -200,6 +205,13 @@ impl Watch {
             ready_at: None,
             pods_at: None,
         }
+    }
+
+    /// The machine boots its kernel without firmware.
+    #[must_use]
+    pub fn direct_kernel(mut self) -> Self {
+        "kernel".clone_into(&mut self.step);
+        self
     }
 
     /// The node reported something.
@@ -278,14 +290,26 @@ impl Watch {
 
     /// The console said a line.
     pub fn console(&mut self, line: &str, now: Duration) {
-        let line = plain_text(line);
+        let line: String = plain_text(line).chars().take(WIDEST).collect();
         if line.is_empty() {
             return;
         }
         if self.alarm.is_none() {
             self.alarm = Alarm::of(&line).map(|alarm| (alarm, now));
+            if self.alarm.is_some() {
+                // What led to it is above it; a panic's own trace is long and below.
+                let skip = self.console.len().saturating_sub(SHOWN / 2);
+                self.alarm_lines
+                    .extend(self.console.iter().skip(skip).cloned());
+            }
         }
-        self.saw_kernel |= line.contains("Linux version") || line.starts_with("[    ");
+        if self.alarm.is_some() && self.alarm_lines.len() < SHOWN {
+            self.alarm_lines.push(line.clone());
+        }
+        // A quiet kernel says nothing: what starts it is the last that is heard.
+        self.saw_kernel |= line.contains("Linux version")
+            || line.starts_with("[    ")
+            || line.contains("BdsDxe: starting");
         if self.saw_kernel && self.step == "firmware" {
             "kernel".clone_into(&mut self.step);
         }
@@ -363,7 +387,7 @@ impl Watch {
                 step: alarm.step.to_owned(),
                 reason: alarm.reason.clone(),
                 log: LogName::Console,
-                lines: self.console_tail(),
+                lines: self.alarm_lines.clone(),
             });
         }
         if now >= self.deadline {
@@ -416,14 +440,11 @@ impl Watch {
                 reason.push_str(more);
             }
         }
-        let step = if self.step == "firmware" && self.console.is_empty() {
+        if self.console.is_empty() {
             reason.push_str(": the console stayed empty");
-            "firmware"
-        } else {
-            &self.step
-        };
+        }
         Failure {
-            step: step.to_owned(),
+            step: self.step.clone(),
             reason,
             log: LogName::Console,
             lines: self.console_tail(),

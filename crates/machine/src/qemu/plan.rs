@@ -125,7 +125,7 @@ impl Plan {
                 file::DISK
             ),
         );
-        add.pair("-device", "virtio-blk-pci,drive=disk,bootindex=0");
+        add.pair("-device", "virtio-blk-pci,drive=disk,bootindex=1");
         let mut network = "user,id=network,ipv6=off".to_owned();
         for Forward {
             host,

@@ -84,9 +84,13 @@ fn a_panic_is_reported_with_what_the_console_said_after_it() {
     );
     assert!(matches!(watch.verdict(seconds(12)), Verdict::Waiting(_)));
     watch.console("[    2.7] CPU: 0 PID: 1 Comm: init", seconds(12));
+    for number in 0..50 {
+        watch.console(&format!("[    2.8] trace {number}"), seconds(13));
+    }
     let failure = failed(&watch, 14);
     assert_eq!(failure.step, "kernel");
-    assert_eq!(failure.lines.len(), 2);
+    assert!(failure.lines[0].contains("panic") && failure.lines[1].contains("CPU: 0"));
+    assert_eq!(failure.lines.len(), 20);
     assert_eq!(
         failure.reason,
         "the kernel panicked: Kernel panic - not syncing: VFS: no root"
