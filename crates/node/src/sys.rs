@@ -199,7 +199,7 @@ struct LoopConfig {
 /// # Errors
 /// What the kernel answers.
 #[expect(unsafe_code, reason = "rustix has no loop device calls (linux/loop.h)")]
-pub fn attach_loop_device(file: &File, size: u64) -> io::Result<(PathBuf, File)> {
+pub fn attach_loop_device(file: &File) -> io::Result<(PathBuf, File)> {
     struct GetFree;
     // SAFETY: LOOP_CTL_GET_FREE takes no pointer and returns the number as the call's result.
     unsafe impl ioctl::Ioctl for GetFree {
@@ -234,7 +234,7 @@ pub fn attach_loop_device(file: &File, size: u64) -> io::Result<(PathBuf, File)>
             inode: 0,
             rdevice: 0,
             offset: 0,
-            size_limit: size,
+            size_limit: 0,
             number: 0,
             encrypt_type: 0,
             encrypt_key_size: 0,
@@ -340,12 +340,4 @@ pub fn device_number(path: &Path) -> io::Result<DeviceNumber> {
         major: rustix::fs::major(stat.st_rdev),
         minor: rustix::fs::minor(stat.st_rdev),
     })
-}
-
-/// Waits for one child of this process without blocking, as pid 1 must: returns its id.
-pub fn reap() -> Option<i32> {
-    match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
-        Ok(Some((pid, _))) => Some(pid.as_raw_nonzero().get()),
-        _ => None,
-    }
 }

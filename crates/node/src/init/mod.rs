@@ -94,6 +94,9 @@ fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> 
 
     let mut modules = modules::Modules::read(&module_folder())
         .at("modules", "cannot read the list of modules")?;
+    for line in &modules.problems {
+        log(4, &format!("load.list: `{line}` is not understood"));
+    }
     let disk = find_disk(&hash, &mut modules)?;
     report::step("initrd", "disk", State::Done, &*disk.name);
 

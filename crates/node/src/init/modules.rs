@@ -147,7 +147,7 @@ pub struct Loaded {
 pub struct Modules {
     folder: PathBuf,
     waiting: Vec<Entry>,
-    /// Lines that were not understood.
+    /// Lines that were not understood; to be reported.
     pub problems: Vec<String>,
 }
 
