@@ -175,3 +175,94 @@ pub(crate) fn stable_id(what: &str, of: &[u8]) -> Uuid {
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fat::Fat,
+        source::{FileSource, Source as _, Window},
+        testing,
+    };
+
+    #[test]
+    fn a_disk_has_its_parts_where_the_table_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs_err::write(&path, bytes).unwrap();
+            path
+        };
+        let (erofs, verity) = (file("erofs", b"the root"), file("verity", b"the tree"));
+        let (uki, state) = (file("uki", b"the kernel"), file("state", b"the state"));
+        let parts = Parts {
+            version: "1.0",
+            root_hash: Digest([7; 32]),
+            erofs: &erofs,
+            verity: &verity,
+            uki: &uki,
+            loader: Content::inline("the loader"),
+            state: &state,
+            state_size: 3 << 20,
+            time: 1_700_000_000,
+        };
+        let disk = assemble(&parts).unwrap();
+        let raw = folder.path().join("raw");
+        disk.extents.write_raw(&raw, disk.size).unwrap();
+        let source = FileSource::open(&raw).unwrap();
+        let tables = gpt::read(&source).unwrap();
+        assert_eq!(tables.other, None);
+        let partitions = &tables.table.partitions;
+        let kinds: Vec<_> = partitions.iter().map(|part| part.kind).collect();
+        let (root, tree) = (kinds::ROOT_X86_64, kinds::ROOT_X86_64_VERITY);
+        assert_eq!(kinds, [kinds::ESP, root, tree, root, tree, kinds::VARIABLE]);
+        assert_eq!(
+            (partitions[1].id, partitions[2].id),
+            partition_ids(&Digest([7; 32]))
+        );
+        for (index, bytes) in [(1, &b"the root"[..]), (2, b"the tree"), (5, b"the state")] {
+            let found = source
+                .bytes(partitions[index].offset(), bytes.len() as u64)
+                .unwrap();
+            assert_eq!(found, bytes);
+        }
+        let esp = Window::new(&source, partitions[0].offset(), partitions[0].size());
+        let fat = Fat::open(&esp).unwrap();
+        assert_eq!(
+            fat.read("EFI/Linux/lifeboat_1.0.efi").unwrap(),
+            b"the kernel"
+        );
+        assert_eq!(fat.read("EFI/BOOT/BOOTX64.EFI").unwrap(), b"the loader");
+        if let Some(text) = testing::tool("sgdisk", &["--verify"], &raw) {
+            assert!(text.contains("No problems found"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_does_not_fit_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        fs_err::File::create(&path)
+            .unwrap()
+            .set_len(ROOT_SIZE + 1)
+            .unwrap();
+        let parts = Parts {
+            version: "1.0",
+            root_hash: Digest([7; 32]),
+            erofs: &path,
+            verity: &path,
+            uki: &path,
+            loader: Content::inline(""),
+            state: &path,
+            state_size: 0,
+            time: 0,
+        };
+        let error = assemble(&parts).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the root file system needs 536870913 bytes"),
+            "{error}"
+        );
+    }
+}

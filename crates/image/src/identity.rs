@@ -87,3 +87,53 @@ impl Identity {
         Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_property_of_a_tree_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::new(&folder.path().join("cache"));
+        let file = folder.path().join("file");
+        fs_err::write(&file, "one").unwrap();
+        let make = |change: &dyn Fn(&mut Tree)| {
+            let mut tree = Tree::new();
+            tree.write("a", 0o644, "x").unwrap();
+            tree.write("b", 0o644, "x").unwrap();
+            let content = Content::file(&file).unwrap();
+            tree.insert(
+                b"c",
+                lifeboat_archive::Inode::new(Kind::File(content), 0o644),
+            )
+            .unwrap();
+            change(&mut tree);
+            identity.tree(&tree).unwrap()
+        };
+        let same = make(&|_| {});
+        let mut all = vec![
+            same,
+            make(&|tree| tree.write("a", 0o600, "x").unwrap()),
+            make(&|tree| tree.write("a", 0o644, "y").unwrap()),
+            make(&|tree| tree.link(b"b", b"a").unwrap()),
+            make(&|tree| tree.symlink("b", "a").unwrap()),
+            make(&|tree| tree.get_mut("a").unwrap().mtime = 1),
+            make(&|tree| tree.get_mut("a").unwrap().uid = 1),
+            make(&|tree| {
+                tree.get_mut("a")
+                    .unwrap()
+                    .xattrs
+                    .insert(b"user.x".to_vec(), b"y".to_vec());
+            }),
+        ];
+        assert_eq!(same, make(&|_| {}));
+        // Content outside of the cache is read, so that a change of it is seen.
+        fs_err::write(&file, "two").unwrap();
+        all.push(make(&|_| {}));
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

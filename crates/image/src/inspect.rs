@@ -152,3 +152,39 @@ fn superblock(start: &[u8], size: u64) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_are_refused_by_name() {
+        for bytes in [&b""[..], b"x", &[0; 8192]] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs_err::write(file.path(), bytes).unwrap();
+            let error = inspect(file.path()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains(&file.path().display().to_string()),
+                "{error}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_inspected_without_a_panic(
+            magic in proptest::sample::select(vec![
+                (0, &b"QFI\xfb"[..]), (512, b"EFI PART"), (0, b"MZ"), (1024, &[0xe2, 0xe1, 0xf5, 0xe0]),
+                (0, b"verity\0\0"), (0x438, &[0x53, 0xef]), (0, &[0x28, 0xb5, 0x2f, 0xfd]),
+                (0, b"070701"), (510, &[0x55, 0xaa]),
+            ]),
+            mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 2048..8192),
+        ) {
+            let (at, magic) = magic;
+            bytes[at..at + magic.len()].copy_from_slice(magic);
+            let _ = dump(&bytes);
+        }
+    }
+}

@@ -17,6 +17,11 @@ pub(crate) const VERITY: &str = "root.verity";
 /// The root hash as text.
 pub(crate) const HASH: &str = "roothash";
 
+/// Level 9 makes a node's root 6 % smaller and takes six times as long, which whoever changes a
+/// line of a file waits for at each build (187 MB of packages: 108 MB in 1.0 s against 102 MB in
+/// 5.9 s; level 0 is 112 MB in 0.5 s).
+const COMPRESSION: [&str; 3] = ["-zlz4hc,1", "-C65536", "-Eztailpacking"];
+
 /// A root file system that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteRootError {
@@ -42,7 +47,8 @@ pub(crate) fn write(
     let erofs = path.join(EROFS);
     let mut command = tools.command("mkfs.erofs");
     command
-        .args(["--quiet", "--tar=f", "-zlz4hc,9", "-C65536", "--mkfs-time"])
+        .args(["--quiet", "--tar=f", "--mkfs-time"])
+        .args(COMPRESSION)
         .arg(format!("-T{time}"))
         .arg(format!("-U{}", crate::id("root file system", b"")))
         .args(["-L", "lifeboat"])

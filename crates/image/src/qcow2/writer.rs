@@ -29,17 +29,18 @@ use crate::{
 /// If a piece cannot be read, the file cannot be written, or a piece lies beyond `size`.
 pub fn write(extents: &Extents, size: u64, path: &Path) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
-    file.write_all(&vec![0; to_usize(CLUSTER)])?;
+    let zeros = vec![0; to_usize(CLUSTER)];
+    file.write_all(&zeros)?;
     // Clusters of the file in use so far; the first is the header's.
     let mut used = 1;
     let mut tables: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut clusters = Clusters::new(extents);
-    let mut buffer = vec![0; to_usize(CLUSTER)];
+    let mut buffer = zeros.clone();
     while let Some(index) = clusters.next(&mut buffer)? {
         if index * CLUSTER >= size {
             return Err(io::Error::other("a piece of the disk lies beyond its end"));
         }
-        if buffer.iter().all(|byte| *byte == 0) {
+        if buffer == zeros {
             continue;
         }
         file.write_all(&buffer)?;
@@ -78,9 +79,8 @@ pub fn write(extents: &Extents, size: u64, path: &Path) -> io::Result<()> {
     table.resize(to_usize(table_clusters * CLUSTER / 8), 0);
     words(&mut file, &table)?;
     let all = first_block + blocks;
-    for index in 0..blocks * REFCOUNTS {
-        file.write_all(&u16::from(index < all).to_be_bytes())?;
-    }
+    let counts = (0..blocks * REFCOUNTS).flat_map(|index| u16::from(index < all).to_be_bytes());
+    file.write_all(&counts.collect::<Vec<u8>>())?;
     let narrow = |value: u64| u32::try_from(value).map_err(io::Error::other);
     let header = Header {
         magic: MAGIC,

@@ -79,16 +79,21 @@ pub(super) struct SectionHeader {
 /// Size of a [`SectionHeader`].
 pub(super) const SECTION_SIZE: usize = 40;
 
-/// The checksum of a whole file whose checksum field, at `field`, counts as zero.
+/// The checksum of a whole file, in which the checksum's own field is zero: the sum of its
+/// 16-bit words with the carries added, and its length.
 /// Source: `CheckSumMappedFile`, as implemented by all linkers.
-pub(super) fn checksum(file: &[u8], field: usize) -> u32 {
+pub(super) fn checksum(file: &[u8]) -> u32 {
+    let (words, rest) = file.as_chunks::<8>();
     let mut sum = 0u64;
-    for (index, pair) in file.chunks(2).enumerate() {
-        if (field..field + 4).contains(&(index * 2)) {
-            continue;
-        }
-        sum += u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 8;
+    // Carries may be added at the end, so the words can be added several at a time.
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        sum += (word & 0xffff_ffff) + (word >> 32);
     }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = u64::from_le_bytes(last);
+    sum += (last & 0xffff_ffff) + (last >> 32);
     while sum >> 16 != 0 {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -167,7 +167,7 @@ fn patch(
     optional.data_size = optional.data_size.get().saturating_add(data_size).into();
     optional.checksum = U32::ZERO;
     let field = optional_at + CHECKSUM;
-    let sum = checksum(file, field);
+    let sum = checksum(file);
     file[field..field + 4].copy_from_slice(&sum.to_le_bytes());
     Ok(())
 }
