@@ -274,6 +274,37 @@ impl Cache {
         Ok(entries)
     }
 
+    /// The derived entries of one kind, without their sizes.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] if the folder cannot be read.
+    pub fn entries_of(&self, kind: &str) -> Result<Vec<Entry>, CacheError> {
+        let folder = self.root.join("derived").join(kind);
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let whole = |path: &PathBuf| {
+            !path
+                .file_name()
+                .unwrap_or_default()
+                .as_encoded_bytes()
+                .starts_with(b".")
+        };
+        list(&folder)?
+            .into_iter()
+            .filter(whole)
+            .map(|path| {
+                let used = fs::symlink_metadata(&path)?.modified()?;
+                Ok(Entry {
+                    kind: kind.to_owned(),
+                    path,
+                    size: 0,
+                    used,
+                })
+            })
+            .collect()
+    }
+
     /// Removes an entry that [`Cache::entries`] returned.
     ///
     /// # Errors

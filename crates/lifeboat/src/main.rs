@@ -1,3 +1,41 @@
 //! One file in, a Kubernetes node out: the command.
+//!
+//! It parses, dispatches and maps the exit code; the crates below do the work. On a node the
+//! same program is the init of the initrd.
 
-fn main() {}
+mod cli;
+mod commands;
+mod context;
+mod definition;
+mod env;
+mod exit;
+mod hint;
+mod interrupt;
+mod pipeline;
+mod printer;
+mod progress;
+mod reference;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{cli::Cli, context::Context, printer::Printer};
+
+fn main() -> ExitCode {
+    exit::report_bugs();
+    if exit::is_init() {
+        exit::run_init();
+    }
+    if let Some(code) = exit::run_sandbox_helper() {
+        return code;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return printer::usage(&error).into(),
+    };
+    let printer = Printer::new(&cli.output);
+    let result =
+        Context::new(printer, &cli.output).and_then(|context| commands::run(cli.command, &context));
+    result.unwrap_or_else(|error| printer.error(&error)).into()
+}

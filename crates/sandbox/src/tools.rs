@@ -70,8 +70,16 @@ impl ToolsTree {
                 .map_err(CacheError::from)?;
             Ok(())
         })?;
-        let root = std::path::absolute(root).map_err(CacheError::from)?;
-        let folders = fs::read(root.join(".library-path")).map_err(CacheError::from)?;
+        Ok(Self::open(&root)?)
+    }
+
+    /// The tree that an earlier [`ToolsTree::materialise`] laid out at `root`.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`] if it is not there any more.
+    pub fn open(root: &Path) -> Result<Self, CacheError> {
+        let root = std::path::absolute(root)?;
+        let folders = fs::read(root.join(".library-path"))?;
         let mut library_path = Vec::new();
         for folder in folders.split(|byte| *byte == b'\n') {
             if !library_path.is_empty() {
@@ -221,7 +229,7 @@ fn script(path: &Path) -> Option<(String, Option<String>)> {
     Some((name, (!argument.is_empty()).then(|| argument.to_owned())))
 }
 
-/// Whether a program is an ELF file that names a dynamic loader (PT_INTERP).
+/// Whether a program is an ELF file that names a dynamic loader (`PT_INTERP`).
 fn is_dynamic(path: &Path) -> bool {
     let mut head = Vec::new();
     let Ok(file) = fs::File::open(path) else {
