@@ -19,7 +19,7 @@ use crate::{
     go::{self, GoError, Toolchain},
     images::{self, ImagesError},
     manifest::{self, Description, Manifest, OpenError},
-    oci::content,
+    oci::{self, Image, ReadImagesError, content},
     store::{self, StoreError},
 };
 
@@ -66,6 +66,8 @@ pub struct PayloadSpec {
     pub runtime: Runtime,
     /// The pod network.
     pub cni: Cni,
+    /// More images, as OCI layouts (folders or archives) or archives of `docker save`.
+    pub container_images: Vec<PathBuf>,
 }
 
 impl PayloadSpec {
@@ -98,6 +100,17 @@ pub enum BuildError {
     /// The container images could not be made.
     #[error("the cluster's container images cannot be made")]
     Images(#[from] ImagesError),
+    /// An image of the user's could not be read.
+    #[error(transparent)]
+    UserImages(#[from] ReadImagesError),
+    /// Two archives have an image of the same name.
+    #[error("the container image `{name}` comes twice, the second time from `{}`", path.display())]
+    Twice {
+        /// The image.
+        name: String,
+        /// The later archive.
+        path: PathBuf,
+    },
     /// containerd's folder could not be made.
     #[error("the payload's image store cannot be made")]
     Store(#[from] StoreError),
@@ -145,11 +158,21 @@ pub fn build(
     let toolchain = Toolchain::find(Some(tools))?;
     let control = go::build(cache, &toolchain, &go::CONTROL, progress, cancel)?;
     let node = go::build(cache, &toolchain, &go::NODE, progress, cancel)?;
-    let digest = payload_key(spec, &toolchain, tools, debs, key);
+    let fingerprints = spec
+        .container_images
+        .iter()
+        .map(|path| oci::fingerprint(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let digest = payload_key(spec, &toolchain, tools, debs, key, &fingerprints);
     let name = spec.name();
     let folder = cache.derive("payload", &digest, |folder| -> Result<(), BuildError> {
         progress.start("assembling the Kubernetes payload", 0);
-        let result = make(folder, spec, tools, debs, key, &control, &node);
+        let programs = Programs {
+            control: &control,
+            node: &node,
+        };
+        let user = user_images(cache, spec, &fingerprints);
+        let result = user.and_then(|user| make(folder, spec, tools, debs, key, &programs, user));
         progress.finish();
         result
     })?;
@@ -163,12 +186,33 @@ pub fn build(
     })
 }
 
+/// Folders of programs that were built.
+struct Programs<'a> {
+    control: &'a Path,
+    node: &'a Path,
+}
+
+/// The user's images, each with the archive that it is from.
+fn user_images(
+    cache: &Cache,
+    spec: &PayloadSpec,
+    fingerprints: &[Digest],
+) -> Result<Vec<(PathBuf, Image)>, BuildError> {
+    let mut images = Vec::new();
+    for (path, fingerprint) in spec.container_images.iter().zip(fingerprints) {
+        let read = oci::read(cache, path, fingerprint)?;
+        images.extend(read.into_iter().map(|image| (path.clone(), image)));
+    }
+    Ok(images)
+}
+
 fn payload_key(
     spec: &PayloadSpec,
     toolchain: &Toolchain,
     tools: &ToolsTree,
     debs: &[UnpackedDeb],
     key: &SigningKey,
+    fingerprints: &[Digest],
 ) -> Digest {
     let name = format!("{} {}", spec.name(), spec.cni);
     let mut digests = vec![
@@ -180,6 +224,7 @@ fn payload_key(
     let mut debs: Vec<Digest> = debs.iter().map(|deb| deb.sha256).collect();
     debs.sort();
     digests.extend(debs);
+    digests.extend_from_slice(fingerprints);
     let parts = [FORMAT, name.as_bytes()];
     let digests = digests.iter().map(|digest| &digest.0[..]);
     Digest::of_parts(parts.into_iter().chain(digests))
@@ -191,10 +236,19 @@ fn make(
     tools: &ToolsTree,
     debs: &[UnpackedDeb],
     key: &SigningKey,
-    control: &Path,
-    node: &Path,
+    programs: &Programs<'_>,
+    user: Vec<(PathBuf, Image)>,
 ) -> Result<(), BuildError> {
-    let images = images::build(control, node, debs, spec.cni)?;
+    let Programs { control, node } = programs;
+    let mut images = images::build(control, node, debs, spec.cni)?;
+    for (path, image) in user {
+        let taken = |name: &&String| images.iter().any(|image| image.names.contains(name));
+        if let Some(name) = image.names.iter().find(taken) {
+            let name = name.clone();
+            return Err(BuildError::Twice { name, path });
+        }
+        images.push(image);
+    }
     let mut tree = Tree::new();
     let mut add = |path: String, program: PathBuf| -> Result<(), BuildError> {
         let inode = Inode::new(Kind::File(content(&program)?), 0o755);

@@ -18,6 +18,7 @@ pub use {
     erofs::ErofsError,
     libraries::LibrariesError,
     manifest::{Description, Manifest, OpenError, VerifiedPayload, dump, open, seal},
+    oci::{ReadImagesError, Reason, SourceError},
 };
 
 /// The version of Kubernetes that this program builds.

@@ -28,6 +28,8 @@ use crate::oci::{Image, named};
 const METADATA: &str = "io.containerd.metadata.v1.bolt";
 const CONTENT: &str = "io.containerd.content.v1.content/blobs/sha256";
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
+/// In containerd's data folder: which payload it was seeded from.
+const SEED: &str = "lifeboat-payload";
 /// Where the kubelet's containers are, for containerd.
 const NAMESPACE: &str = "k8s.io";
 
@@ -102,7 +104,11 @@ pub(crate) fn add(tree: &mut Tree, images: &[Image], writer: &Path) -> Result<()
 
 /// The database's records about an image's manifest: under its tags, its digest and its id.
 fn description(image: &Image) -> serde_json::Value {
-    let digest = Digest::of(&image.manifest);
+    let (bytes, media_type) = match &image.referrer {
+        Some(index) => (&index.bytes, &index.media_type),
+        None => (&image.manifest, &image.media_type),
+    };
+    let digest = Digest::of(bytes);
     let mut names = image.names.clone();
     for name in &image.names {
         // A tag is behind the last `:`, unless that is a port's.
@@ -118,8 +124,8 @@ fn description(image: &Image) -> serde_json::Value {
     json!({
         "names": names,
         "digest": named(&digest),
-        "media_type": image.media_type,
-        "size": image.manifest.len(),
+        "media_type": media_type,
+        "size": bytes.len(),
         "labels": {
             "io.cri-containerd.image": "managed",
             "io.cri-containerd.pinned": "pinned",
@@ -132,6 +138,11 @@ type Blobs<'a> = BTreeMap<Digest, (&'a [u8], BTreeMap<String, String>)>;
 /// The content of an image, with the labels that keep all of it from being collected.
 fn describe<'a>(image: &'a Image, chain: Option<&Digest>, blobs: &mut Blobs<'a>) {
     let config = Digest::of(&image.config);
+    if let Some(index) = &image.referrer {
+        let manifest = named(&Digest::of(&image.manifest));
+        let reference = [("containerd.io/gc.ref.content.m.0".to_owned(), manifest)];
+        blobs.insert(Digest::of(&index.bytes), (&index.bytes, reference.into()));
+    }
     let reference = [(
         "containerd.io/gc.ref.content.config".to_owned(),
         named(&config),
@@ -221,7 +232,10 @@ fn run(writer: &Path, folder: &Path, description: &str) -> Result<(), StoreError
     Ok(written?)
 }
 
-/// Makes containerd's data folder on a node from a mounted payload, unless it is there.
+/// Makes containerd's data folder on a node from a mounted payload. A folder of the same payload
+/// is left as it is; one of another payload is made anew, as its databases speak of snapshots
+/// that are not there any more (containers and pulled images of it are lost: nothing runs yet
+/// when a node boots, and the kubelet makes its pods again). Call it before containerd starts.
 ///
 /// * `payload` is where the payload is mounted now (`/sysroot/opt/kubernetes/1.36.3`).
 /// * `mounted_at` is where containerd will see it (`/opt/kubernetes/1.36.3`).
@@ -232,17 +246,17 @@ fn run(writer: &Path, folder: &Path, description: &str) -> Result<(), StoreError
 /// # Errors
 /// If the payload cannot be read or the folder not be written.
 pub fn seed(payload: &Path, mounted_at: &Path, containerd: &Path) -> io::Result<bool> {
-    if containerd.join(METADATA).join("meta.db").exists() {
-        return Ok(false);
-    }
     let store = payload.join("containerd");
+    let identity = Digest::of_file(&store.join(METADATA).join("meta.db"))?.0;
+    let identity = format!("{} {identity}\n", mounted_at.display());
+    match fs::read_to_string(containerd.join(SEED)) {
+        Ok(seeded) if seeded == identity => return Ok(false),
+        _ => {}
+    }
     let mut name = containerd.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let unfinished = containerd.with_file_name(name);
-    match fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(&unfinished)?;
     private_folder(&unfinished)?;
     for part in [METADATA, CONTENT] {
         copy(&store.join(part), &unfinished.join(part))?;
@@ -259,15 +273,19 @@ pub fn seed(payload: &Path, mounted_at: &Path, containerd: &Path) -> io::Result<
         let name = entry?.file_name();
         symlink(target.join(&name), snapshots.join(&name))?;
     }
-    // An empty folder, which a package or an earlier boot made, may be replaced.
-    match fs::remove_dir(containerd) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    fs::write(unfinished.join(SEED), identity)?;
     sync(&unfinished)?;
+    remove(containerd)?;
     fs::rename(&unfinished, containerd)?;
     containerd.parent().map_or(Ok(()), sync)?;
     Ok(true)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn private_folder(path: &Path) -> io::Result<()> {
@@ -293,4 +311,104 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 
 fn sync(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::oci::{Layer, Settings};
+
+    fn write(path: PathBuf, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A payload's folder with the parts that matter to [`seed`].
+    fn payload(folder: &Path) -> PathBuf {
+        let payload = folder.join("payload");
+        let store = payload.join("containerd");
+        write(store.join(METADATA).join("meta.db"), "meta");
+        write(store.join(CONTENT).join("abc"), "manifest");
+        write(store.join(SNAPSHOTTER).join("metadata.db"), "snapshots");
+        for id in ["1", "2"] {
+            write(
+                store
+                    .join(SNAPSHOTTER)
+                    .join("snapshots")
+                    .join(id)
+                    .join("fs/file"),
+                id,
+            );
+        }
+        payload
+    }
+
+    #[test]
+    fn a_seeded_folder_reads_from_the_payload_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = payload(folder.path());
+        let containerd = folder.path().join("containerd");
+        // What a killed boot left, and what a package made.
+        write(folder.path().join("containerd.new/half"), "");
+        fs::create_dir(&containerd).unwrap();
+        assert!(seed(&payload, &payload, &containerd).unwrap());
+        let file = containerd.join(SNAPSHOTTER).join("snapshots/2/fs/file");
+        assert_eq!(fs::read_to_string(file).unwrap(), "2");
+        write(containerd.join("of-containerd"), "");
+        assert!(!seed(&payload, &payload, &containerd).unwrap());
+        assert!(containerd.join("of-containerd").exists());
+        assert!(!folder.path().join("containerd.new").exists());
+
+        fs::write(
+            payload.join("containerd").join(METADATA).join("meta.db"),
+            "other",
+        )
+        .unwrap();
+        assert!(seed(&payload, &payload, &containerd).unwrap());
+        assert!(!containerd.join("of-containerd").exists());
+    }
+
+    #[test]
+    fn layers_and_programs_are_stored_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        fs::write(&program, "program").unwrap();
+        let inode = || Inode::new(Kind::File(crate::oci::content(&program).unwrap()), 0o755);
+        let layer = |paths: &[&str]| {
+            let mut tree = Tree::new();
+            for path in paths {
+                tree.insert(path.as_bytes(), inode()).unwrap();
+            }
+            std::sync::Arc::new(Layer::new(tree).unwrap())
+        };
+        let shared = layer(&["shared"]);
+        let images = [("one", &["a"][..]), ("two", &["b", "c"])].map(|(name, paths)| {
+            let layers = vec![shared.clone(), layer(paths)];
+            Image::new(name, layers, Settings::default())
+        });
+        let mut tree = Tree::new();
+        tree.insert(b"bin/program", inode()).unwrap();
+        // In place of the writer of databases: it copies the description.
+        let writer = folder.path().join("writer");
+        write(
+            writer.clone(),
+            "#!/bin/sh\ntee $1/meta.db >$1/metadata.db\n",
+        );
+        fs::set_permissions(&writer, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        add(&mut tree, &images, &writer).unwrap();
+        let id = tree.id("bin/program");
+        let snapshots = format!("containerd/{SNAPSHOTTER}/snapshots");
+        for path in ["1/fs/shared", "2/fs/a", "3/fs/b", "3/fs/c"] {
+            assert_eq!(tree.id(format!("{snapshots}/{path}")), id, "{path}");
+        }
+        assert!(tree.get(format!("{snapshots}/4")).is_none());
+        let database = tree.get(format!("containerd/{METADATA}/meta.db")).unwrap();
+        let Kind::File(content) = &database.kind else {
+            panic!("meta.db is no file");
+        };
+        let text: serde_json::Value = serde_json::from_slice(&content.read().unwrap()).unwrap();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&text).unwrap());
+    }
 }

@@ -12,7 +12,11 @@ fn packages() -> Option<Vec<DebFile>> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut debs: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     debs.sort();
-    Some(debs.into_iter().map(|deb| DebFile::open(deb).unwrap()).collect())
+    Some(
+        debs.into_iter()
+            .map(|deb| DebFile::open(deb).unwrap())
+            .collect(),
+    )
 }
 
 #[test]
@@ -31,7 +35,11 @@ fn a_payload_is_built_once_and_verifies() {
     let begin = Instant::now();
     let payload = build(&cache, &spec, &tools, &debs, &key, &Silent, &go_on).unwrap();
     let size = std::fs::metadata(&payload.path).unwrap().len();
-    println!("{} {size} bytes in {:?}", payload.path.display(), begin.elapsed());
+    println!(
+        "{} {size} bytes in {:?}",
+        payload.path.display(),
+        begin.elapsed()
+    );
     assert!(size <= 200_000_000, "the payload has {size} bytes");
 
     let opened = open(&payload.path, &[key.verifying_key()]).unwrap();
@@ -49,6 +57,9 @@ fn a_payload_is_built_once_and_verifies() {
         .output()
         .unwrap();
     for image in String::from_utf8(output.stdout).unwrap().lines() {
-        assert!(opened.manifest.images.iter().any(|name| name == image), "no {image}");
+        assert!(
+            opened.manifest.images.iter().any(|name| name == image),
+            "no {image}"
+        );
     }
 }

@@ -3,6 +3,12 @@
 //! Layers are described by the uncompressed archive that [`write_tar`] makes of their tree. The
 //! archive itself is never stored: a payload has its images unpacked.
 
+mod name;
+mod reader;
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::{self, Write},
     sync::Arc,
@@ -11,6 +17,10 @@ use std::{
 use lifeboat_archive::{Content, Digest, Kind, TarError, Tree, write_tar};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+pub use reader::{ReadImagesError, Reason};
+pub(crate) use reader::{fingerprint, read};
+pub use source::SourceError;
 
 /// The media type of an image's manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -90,6 +100,17 @@ pub struct Image {
     pub manifest: Vec<u8>,
     /// The configuration as JSON.
     pub config: Vec<u8>,
+    /// The index by which the manifest was found, if there is one.
+    pub referrer: Option<Referrer>,
+}
+
+/// An index of images for several platforms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Its media type.
+    pub media_type: String,
+    /// The index as JSON.
+    pub bytes: Vec<u8>,
 }
 
 /// What of an image's configuration is not the same for all.
@@ -122,6 +143,11 @@ impl Image {
             "config": config,
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         }));
+        Self::with_config(name, layers, config)
+    }
+
+    /// An image of layers and a configuration that names them.
+    pub fn with_config(name: &str, layers: Vec<Arc<Layer>>, config: Vec<u8>) -> Self {
         let descriptors: Vec<Value> = layers
             .iter()
             .map(|layer| descriptor(LAYER, &layer.diff_id, layer.size))
@@ -138,6 +164,7 @@ impl Image {
             media_type: MANIFEST.to_owned(),
             manifest,
             config,
+            referrer: None,
         }
     }
 
@@ -175,39 +202,4 @@ pub(crate) fn content(path: &std::path::Path) -> io::Result<Content> {
         offset: 0,
         size: fs_err::metadata(path)?.len(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layer(name: &str) -> Arc<Layer> {
-        let mut tree = Tree::new();
-        tree.write(name, 0o644, name).unwrap();
-        Arc::new(Layer::new(tree).unwrap())
-    }
-
-    #[test]
-    fn documents_of_an_image() {
-        let settings = Settings {
-            entrypoint: &["/a"],
-            user: "65535:65535",
-        };
-        let image = Image::new("example.org/x:1", vec![layer("a"), layer("b")], settings);
-        let pretty = |bytes| {
-            let value: Value = serde_json::from_slice(bytes).unwrap();
-            serde_json::to_string_pretty(&value).unwrap()
-        };
-        insta::assert_snapshot!(pretty(&image.manifest));
-        insta::assert_snapshot!(pretty(&image.config));
-    }
-
-    #[test]
-    fn chain_ids_depend_on_the_layers_below() {
-        let image = Image::new("x", vec![layer("a"), layer("b")], Settings::default());
-        let chain = image.chain_ids();
-        assert_eq!(chain[0], image.layers[0].diff_id);
-        let text = format!("sha256:{} sha256:{}", chain[0], image.layers[1].diff_id);
-        assert_eq!(chain[1], Digest::of(text));
-    }
 }
