@@ -59,6 +59,8 @@ pub(crate) struct Configure {
     pub(crate) work: PathBuf,
     /// Size of a tmpfs over it, in bytes, or none.
     pub(crate) memory: Option<u64>,
+    /// Whether owners are only noted, as there is one user only.
+    pub(crate) note_owners: bool,
     /// The time of everything that is made, in seconds since 1970.
     pub(crate) epoch: i64,
 }

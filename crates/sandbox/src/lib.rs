@@ -1,6 +1,6 @@
 //! Runs programs of an unpacked tree: tools of the build, and maintainer scripts in a sandbox.
-//! Needs no root, no daemon and no program of the host but, for an ordinary user's sandbox
-//! with several users, `newuidmap`.
+//! Needs no root, no daemon and no program of the host. An ordinary user's sandbox has the
+//! users that `newuidmap` gives, where that is installed; else owners are only noted.
 
 mod configure;
 mod helper;
@@ -9,8 +9,10 @@ mod job;
 mod materialise;
 mod namespace;
 mod normalise;
+mod owners;
 mod scan;
 mod scripts;
+mod supervisor;
 mod sys;
 mod tools;
 

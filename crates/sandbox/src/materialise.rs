@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::owners::{Key, Owners, look};
 use fs_err as fs;
 use lifeboat_archive::{
     Content, Inode, InodeId, Kind, Tree,
@@ -30,6 +31,16 @@ pub enum Ownership {
     Keep,
 }
 
+/// What becomes of owners, devices and extended attributes.
+pub(crate) enum Owning<'a> {
+    /// [`Ownership::Ignore`].
+    Ignore,
+    /// [`Ownership::Keep`].
+    Keep,
+    /// As `Keep`, but with owners only noted.
+    Note(&'a mut Owners),
+}
+
 /// A file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write `{}`", path.display())]
@@ -46,7 +57,11 @@ pub struct MaterialiseError {
 /// # Errors
 /// [`MaterialiseError`] for the first file that cannot be written.
 pub fn materialise(tree: &Tree, root: &Path, ownership: Ownership) -> Result<(), MaterialiseError> {
-    let mut layout = Layout::new(root, ownership);
+    let owning = match ownership {
+        Ownership::Ignore => Owning::Ignore,
+        Ownership::Keep => Owning::Keep,
+    };
+    let mut layout = Layout::new(root, owning);
     let mut first: BTreeMap<InodeId, &[u8]> = BTreeMap::new();
     let mut sources = Sources::default();
     for (path, id, inode) in tree.iter() {
@@ -70,9 +85,9 @@ pub fn materialise(tree: &Tree, root: &Path, ownership: Ownership) -> Result<(),
 pub(crate) fn materialise_archive(
     source: impl Source,
     root: &Path,
-    ownership: Ownership,
+    owning: Owning<'_>,
 ) -> Result<(), MaterialiseError> {
-    let mut layout = Layout::new(root, ownership);
+    let mut layout = Layout::new(root, owning);
     let mut reader = Reader::new(source);
     let at_root = |source| MaterialiseError {
         path: root.to_path_buf(),
@@ -113,17 +128,17 @@ pub(crate) fn materialise_archive(
 
 struct Layout<'a> {
     root: &'a Path,
-    ownership: Ownership,
+    owning: Owning<'a>,
     /// Folders get their owners, modes and times last: one without write permission could not
     /// be filled, and filling it changes its time.
     folders: Vec<(PathBuf, Inode)>,
 }
 
 impl<'a> Layout<'a> {
-    fn new(root: &'a Path, ownership: Ownership) -> Self {
+    fn new(root: &'a Path, owning: Owning<'a>) -> Self {
         Self {
             root,
-            ownership,
+            owning,
             folders: Vec::new(),
         }
     }
@@ -165,11 +180,11 @@ impl<'a> Layout<'a> {
             }
             Kind::File(_) => {
                 fill(&mut fs::File::create(to)?)?;
-                return set_metadata(to, inode, self.ownership);
+                return set_metadata(to, inode, &mut self.owning);
             }
             Kind::Symlink(target) => {
                 symlink(OsStr::from_bytes(target), to)?;
-                return set_metadata(to, inode, self.ownership);
+                return set_metadata(to, inode, &mut self.owning);
             }
             Kind::Fifo => (FileType::Fifo, 0),
             Kind::CharDevice { major, minor } => {
@@ -177,16 +192,16 @@ impl<'a> Layout<'a> {
             }
             Kind::BlockDevice { major, minor } => (FileType::BlockDevice, makedev(*major, *minor)),
         };
-        if self.ownership == Ownership::Ignore {
+        if matches!(self.owning, Owning::Ignore) {
             return Ok(());
         }
         mknodat(CWD, to, file_type, Mode::RUSR, device)?;
-        set_metadata(to, inode, self.ownership)
+        set_metadata(to, inode, &mut self.owning)
     }
 
-    fn finish(self) -> Result<(), MaterialiseError> {
+    fn finish(mut self) -> Result<(), MaterialiseError> {
         for (path, inode) in self.folders.into_iter().rev() {
-            set_metadata(&path, &inode, self.ownership)
+            set_metadata(&path, &inode, &mut self.owning)
                 .map_err(|source| MaterialiseError { path, source })?;
         }
         Ok(())
@@ -220,32 +235,38 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn set_metadata(path: &Path, inode: &Inode, ownership: Ownership) -> io::Result<()> {
+fn set_metadata(path: &Path, inode: &Inode, owning: &mut Owning<'_>) -> io::Result<()> {
     let mut mode = inode.mode;
-    if ownership == Ownership::Keep {
-        chownat(
+    match owning {
+        Owning::Keep => chownat(
             CWD,
             path,
             Some(Uid::from_raw(inode.uid)),
             Some(Gid::from_raw(inode.gid)),
             AtFlags::SYMLINK_NOFOLLOW,
-        )?;
-    } else {
+        )?,
+        Owning::Note(owners) => owners.own(Key::of(&look(path)?), inode.uid, inode.gid),
         // A folder that its owner cannot enter could not be removed from the cache.
-        mode = mode & 0o777
-            | if inode.kind == Kind::Directory {
-                0o700
-            } else {
-                0o400
-            };
+        Owning::Ignore => {
+            mode = mode & 0o777
+                | if inode.kind == Kind::Directory {
+                    0o700
+                } else {
+                    0o400
+                };
+        }
     }
     if !matches!(inode.kind, Kind::Symlink(_)) {
         fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    if ownership == Ownership::Keep {
-        // After the owner, as changing that drops capabilities.
-        for (name, value) in &inode.xattrs {
-            lsetxattr(path, name.as_slice(), value, XattrFlags::empty())?;
+    // After the owner, as changing that drops capabilities.
+    for (name, value) in &inode.xattrs {
+        match owning {
+            Owning::Ignore => {}
+            Owning::Note(owners) if Owners::takes(name) => {
+                owners.set(Key::of(&look(path)?), name, value);
+            }
+            _ => lsetxattr(path, name.as_slice(), value, XattrFlags::empty())?,
         }
     }
     let time = Timespec {

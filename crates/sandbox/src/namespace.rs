@@ -235,7 +235,7 @@ impl Started {
             mut stdout,
         } = self;
         let stderr = child.stderr.take();
-        let (fed, taken, mut stderr) = thread::scope(|scope| {
+        let (given, taken, mut stderr) = thread::scope(|scope| {
             let feeder = scope.spawn(move || feed(stdin));
             let listener = scope.spawn(move || {
                 let mut text = Vec::new();
@@ -263,7 +263,7 @@ impl Started {
         let mut stderr = stderr_bytes;
         let failure = split_failure(&mut stderr);
         if failure.is_none() && status.success() {
-            fed?;
+            given?;
         }
         Ok(End {
             status,

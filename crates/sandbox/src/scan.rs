@@ -12,13 +12,14 @@ use std::{
     sync::Arc,
 };
 
+use crate::owners::{Key, Owners, look};
 use fs_err as fs;
 use lifeboat_archive::{Content, Inode, Kind, Tree};
 use rustix::fs::{lgetxattr, llistxattr};
 
 /// Reads all of `root` that is on its own file system, with owners and extended attributes.
-/// The content of files stays where it is. Sockets are left out, as they mean nothing later.
-pub(crate) fn scan(root: &Path) -> io::Result<Tree> {
+/// Noted owners count before real ones. The content of files stays where it is. Sockets are left out, as they mean nothing later.
+pub(crate) fn scan(root: &Path, owners: Option<&Owners>) -> io::Result<Tree> {
     let mut tree = Tree::new();
     let device = fs::symlink_metadata(root)?.dev();
     let mut linked: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -70,7 +71,7 @@ pub(crate) fn scan(root: &Path) -> io::Result<Tree> {
             }
             linked.insert(metadata.ino(), path.clone());
         }
-        let inode = Inode {
+        let mut inode = Inode {
             kind,
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
@@ -78,6 +79,12 @@ pub(crate) fn scan(root: &Path) -> io::Result<Tree> {
             mtime: metadata.mtime(),
             xattrs: attributes(&place)?,
         };
+        if let Some(owners) = owners
+            && let Some(note) = owners.get(&Key::of(&look(&place)?))
+        {
+            (inode.uid, inode.gid) = (note.uid, note.gid);
+            inode.xattrs.extend(note.xattrs.clone());
+        }
         tree.insert(&path, inode).map_err(io::Error::other)?;
     }
     Ok(tree)

@@ -15,9 +15,11 @@ use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use crate::{
     helper::{pivot, supervise, system_folders, tmpfs},
     job::{Configure, Failure},
-    materialise::{Ownership, materialise_archive},
+    materialise::{Owning, materialise_archive},
     normalise::normalise,
+    owners::Owners,
     scan::scan,
+    supervisor::supervised,
 };
 
 const INFO: &str = "/var/lib/dpkg/info";
@@ -37,13 +39,19 @@ pub(crate) fn configure(task: &Configure) -> Result<(), Failure> {
         .try_clone_to_owned()
         .map_err(Failure::when("read the tree"))?;
     let input = BufReader::with_capacity(1 << 17, std::fs::File::from(input));
-    materialise_archive(Streamed(input), &task.work, Ownership::Keep).map_err(|error| {
+    let mut owners = task.note_owners.then(Owners::default);
+    let owning = owners.as_mut().map_or(Owning::Keep, Owning::Note);
+    materialise_archive(Streamed(input), &task.work, owning).map_err(|error| {
         let cause = error.source.to_string();
         Failure::new(format_args!("{error}: {cause}"))
     })?;
     system_folders(&task.work)?;
     pivot(&task.work)?;
-    let result = run_scripts(task.epoch).and_then(|()| write_result(task.epoch));
+    let done = match &mut owners {
+        Some(owners) => supervised(owners, || run_scripts(task.epoch)),
+        None => run_scripts(task.epoch),
+    };
+    let result = done.and_then(|()| write_result(task.epoch, owners.as_ref()));
     if task.memory.is_none() {
         // Its files belong to users that only exist in here, so nobody else could remove them.
         let emptied = empty(Path::new("/"));
@@ -70,7 +78,7 @@ fn run_scripts(epoch: i64) -> Result<(), Failure> {
     for script in with_preinst()? {
         preinst(&script, &all, epoch)?;
     }
-    let code = supervise(&mut command("dpkg", epoch).args([
+    let code = supervise(command("dpkg", epoch).args([
         "--force-unsafe-io",
         "--force-confnew",
         "--configure",
@@ -204,11 +212,11 @@ fn command(program: &str, epoch: i64) -> Command {
     command
 }
 
-fn write_result(epoch: i64) -> Result<(), Failure> {
+fn write_result(epoch: i64, owners: Option<&Owners>) -> Result<(), Failure> {
     for folder in ["/proc", "/dev"] {
         unmount(folder, UnmountFlags::DETACH).map_err(Failure::when("unmount"))?;
     }
-    let mut tree = scan(Path::new("/")).map_err(Failure::when("read the result"))?;
+    let mut tree = scan(Path::new("/"), owners).map_err(Failure::when("read the result"))?;
     normalise(&mut tree, epoch);
     let out = io::stdout()
         .as_fd()

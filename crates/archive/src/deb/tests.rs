@@ -95,14 +95,14 @@ fn try_unpack(bytes: &[u8]) -> Result<UnpackedDeb, String> {
     let mut unpacked =
         unpack(&cache, &debs, &Silent, &AtomicBool::new(false)).map_err(|error| {
             let mut error: &dyn std::error::Error = &error;
-            let mut text = error.to_string();
+            let mut parts = vec![error.to_string()];
             while let Some(source) = error.source() {
-                text += &format!(": {source}");
+                parts.push(source.to_string());
                 error = source;
             }
             // What failed is tried again and not found half-made.
             assert!(cache.derived("deb", &debs[0].sha256).is_none());
-            text
+            parts.join(": ")
         })?;
     for (_, _, inode) in unpacked[0].tree.iter() {
         if let Kind::File(content) = &inode.kind {

@@ -54,7 +54,9 @@ pub(super) fn write(
             }
         }
         if !trigger.starts_with('/') {
-            let lines: String = packages.iter().map(|name| format!("{name}\n")).collect();
+            let lines = packages
+                .iter()
+                .fold(String::new(), |lines, name| lines + name + "\n");
             tree.write(format!("{FOLDER}/triggers/{trigger}"), 0o644, lines)?;
         }
     }

@@ -22,17 +22,16 @@ pub fn write_tar(tree: &Tree, out: impl Write) -> Result<(), TarError> {
     let mut writer = Writer { out, open: None };
     let mut first: BTreeMap<InodeId, &[u8]> = BTreeMap::new();
     for (path, id, inode) in tree.iter() {
-        match first.get(&id) {
-            Some(target) => writer.header(path, inode, Some(target))?,
-            None => {
-                writer.header(path, inode, None)?;
-                if let Kind::File(content) = &inode.kind {
-                    writer.content(path, content)?;
-                }
-                if inode.kind != Kind::Directory {
-                    first.insert(id, path);
-                }
-            }
+        if let Some(target) = first.get(&id) {
+            writer.header(path, inode, Some(target))?;
+            continue;
+        }
+        writer.header(path, inode, None)?;
+        if let Kind::File(content) = &inode.kind {
+            writer.content(path, content)?;
+        }
+        if inode.kind != Kind::Directory {
+            first.insert(id, path);
         }
     }
     writer.out.write_all(&[0; 2 * BLOCK])?;

@@ -1,20 +1,34 @@
 //! Sandboxes and tools as their users have them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failure ends the test, and measurements are to be seen"
+)]
+
 mod namespaces;
 mod real;
 
+/// Where the helper program is, for a test that runs itself as another user.
+const HELPER: &str = "LIFEBOAT_TEST_HELPER";
+
 /// Sandboxes become processes of our helper program.
 fn set_helper() {
-    lifeboat_sandbox::set_helper(env!("CARGO_BIN_EXE_lifeboat-sandbox-helper"));
+    let built = env!("CARGO_BIN_EXE_lifeboat-sandbox-helper").into();
+    lifeboat_sandbox::set_helper(std::env::var_os(HELPER).unwrap_or(built));
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 /// An error with its causes, as a person would see it.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut parts = vec![error.to_string()];
     let mut next = error.source();
     while let Some(source) = next {
-        text += &format!(": {source}");
+        parts.push(source.to_string());
         next = source.source();
     }
-    text
+    parts.join(": ")
 }

@@ -9,7 +9,7 @@ use lifeboat_sandbox::{
     ConfigureError, Network, Ownership, Sandbox, ToolsError, ToolsTree, configure, materialise,
 };
 
-use crate::{chain, set_helper};
+use crate::{chain, is_root, set_helper};
 
 fn shell(sandbox: &Sandbox, script: &str) -> (u8, String, String) {
     set_helper();
@@ -114,10 +114,6 @@ fn a_sandbox_ends_with_the_process_that_made_it() {
     let start = Instant::now();
     std::io::Read::read_to_end(&mut pipe, &mut Vec::new()).unwrap();
     assert!(start.elapsed() < Duration::from_secs(10));
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 #[test]
