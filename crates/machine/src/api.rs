@@ -122,3 +122,6 @@ impl Resolver for Loopback {
         Ok(addresses)
     }
 }
+
+#[cfg(test)]
+mod tests;
