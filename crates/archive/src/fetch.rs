@@ -3,9 +3,10 @@
 
 mod attempt;
 mod part;
+mod proxy;
+mod session;
 
 use std::{
-    io::{self, Read as _},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -16,8 +17,7 @@ use std::{
     time::Duration,
 };
 
-use attempt::{Pace, Places, Stop, parse_range};
-use part::Part;
+use session::Session;
 
 use crate::{Cache, CacheError, Digest, Progress};
 
@@ -168,17 +168,10 @@ fn show(tried: &[(String, Trouble)]) -> String {
     lines.concat()
 }
 
-/// A place that will not answer better the next time, or one that may.
-enum Failure {
-    Final(Trouble),
-    Passing(Trouble),
-    Stop(FetchError),
-}
-
 /// Downloads over HTTP and HTTPS.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    config: ureq::config::Config,
+    proxy: Option<ureq::Proxy>,
     patience: Patience,
 }
 
@@ -196,26 +189,13 @@ pub fn fetch(
 }
 
 impl Fetcher {
-    /// A fetcher that goes through `proxy` (`http://HOST:PORT`), else through the one that
-    /// `http_proxy` and its like name, else straight.
+    /// A fetcher that goes through the proxy which `http_proxy` and its like name, else through
+    /// `proxy` (`http://HOST:PORT`, as the host's apt has it), else straight.
     pub fn new(patience: Patience, proxy: Option<&str>) -> Self {
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(patience.stall))
-            .timeout_recv_response(Some(patience.stall))
-            .timeout_per_read(Some(patience.stall))
-            .max_idle_connections_per_host(patience.connections)
-            .user_agent(concat!("lifeboat/", env!("CARGO_PKG_VERSION")));
         // An environment that names a proxy is more particular than the host's apt.
-        if ureq::Proxy::try_from_env().is_none()
-            && let Some(proxy) = proxy.and_then(|proxy| ureq::Proxy::new(proxy).ok())
-        {
-            config = config.proxy(Some(proxy));
-        }
-        Self {
-            config: config.build(),
-            patience,
-        }
+        let proxy = ureq::Proxy::try_from_env()
+            .or_else(|| proxy.and_then(|proxy| ureq::Proxy::new(proxy).ok()));
+        Self { proxy, patience }
     }
 
     /// As [`fetch`].
@@ -234,12 +214,12 @@ impl Fetcher {
             // The largest first, so that none of them is left alone at the end.
             missing.sort_by_key(|file| (std::cmp::Reverse(file.size), file.sha256));
             missing.dedup_by_key(|file| file.sha256);
-            let total = missing.iter().map(|file| file.size).sum();
             let what = match &missing[..] {
                 [one] => one.name.clone(),
                 many => format!("{} files", many.len()),
             };
-            progress.start(&what, total);
+            room(cache, &missing, &what)?;
+            progress.start(&what, missing.iter().map(|file| file.size).sum());
             let result = self.fetch_missing(cache, &missing, progress, cancel);
             progress.finish();
             result?;
@@ -257,17 +237,15 @@ impl Fetcher {
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<(), FetchError> {
-        // One agent for each call: stopping it closes its connections for good.
-        let agent = &self.config.new_agent();
-        let stop = Stop::default();
-        let next = AtomicUsize::new(0);
+        let session = &Session::new(self);
+        let next = &AtomicUsize::new(0);
         let (done, results) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..self.patience.connections.min(missing.len()) {
-                let (done, stop, next) = (done.clone(), &stop, &next);
+                let done = done.clone();
                 scope.spawn(move || {
                     while let Some(file) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let result = self.fetch_one(agent, cache, file, progress, stop);
+                        let result = session.fetch_one(cache, file, progress);
                         let failed = result.is_err();
                         if done.send(result).is_err() || failed {
                             return;
@@ -276,266 +254,58 @@ impl Fetcher {
                 });
             }
             drop(done);
-            let mut first_error = None;
-            loop {
-                match results.recv_timeout(Duration::from_millis(50)) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        if first_error.is_none() {
-                            first_error = Some(error);
-                            stop.set();
-                            agent.clone().shutdown();
-                        }
-                    }
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        if cancel.load(Ordering::Relaxed) && first_error.is_none() {
-                            first_error = Some(FetchError::Cancelled);
-                            stop.set();
-                            agent.clone().shutdown();
-                        }
-                    }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                }
-            }
-            first_error.map_or(Ok(()), Err)
-        })
-    }
-
-    /// Tries all places of a file in turn until it is whole or too many tries brought nothing.
-    fn fetch_one(
-        &self,
-        agent: &ureq::Agent,
-        cache: &Cache,
-        file: &Wanted,
-        progress: &dyn Progress,
-        stop: &Stop,
-    ) -> Result<(), FetchError> {
-        let _lock = cache.lock("blob", &file.sha256, || {
-            progress.note(&format!(
-                "{} is being fetched by another process",
-                file.name
-            ));
-        })?;
-        if cache.blob(&file.sha256).is_some() {
-            progress.advance(file.size);
-            return Ok(());
-        }
-        let mut part = Part::open(cache, file)?;
-        let mut reported = 0;
-        let mut advance = |position: u64| {
-            if position > reported {
-                progress.advance(position - reported);
-                reported = position;
-            }
-        };
-        advance(part.length);
-        let mut places = Places::new(&file.urls);
-        let mut tries = 0;
-        while let Some(url) = places.next() {
-            stop.check()?;
-            let before = part.length;
-            let failure = match self.receive(agent, &mut part, url, stop, &mut advance) {
-                Ok(()) => match part.finish(cache)? {
-                    None => return Ok(()),
-                    // What was there before may have been bad; from its start this place has
-                    // one chance more.
-                    Some(found) if before > 0 => Failure::Passing(found),
-                    Some(found) => Failure::Final(found),
-                },
-                Err(failure) => failure,
-            };
-            stop.check()?;
-            let trouble = match failure {
-                Failure::Stop(error) => return Err(error),
-                Failure::Final(trouble) => places.strike(trouble),
-                Failure::Passing(trouble) => {
-                    let enough = self.patience.rate * self.patience.stall.as_secs().max(1);
-                    if part.length.saturating_sub(before) >= enough {
-                        tries = 0;
-                    }
-                    tries += 1;
-                    let trouble = places.note(trouble);
-                    if tries >= self.patience.tries {
-                        break;
-                    }
-                    trouble
-                }
-            };
-            progress.note(&format!("{}: {trouble}; trying again", file.name));
-            if places.is_empty() {
-                break;
-            }
-            let doublings = (tries / u32::try_from(file.urls.len()).unwrap_or(1)).min(5);
-            stop.wait(self.patience.pause * 2_u32.pow(doublings))?;
-        }
-        Err(FetchError::Failed {
-            name: file.name.clone(),
-            tried: places.tried,
-        })
-    }
-
-    /// Asks `url` for what `part` still lacks, and appends it.
-    fn receive(
-        &self,
-        agent: &ureq::Agent,
-        part: &mut Part<'_>,
-        url: &str,
-        stop: &Stop,
-        advance: &mut dyn FnMut(u64),
-    ) -> Result<(), Failure> {
-        if part.length == part.wanted.size {
-            return Ok(());
-        }
-        let mut request = agent.get(url);
-        if part.length > 0 {
-            request = request.header("Range", format!("bytes={}-", part.length));
-        }
-        let response = request.call().map_err(|error| self.failure(&error))?;
-        let size = part.wanted.size;
-        let status = response.status().as_u16();
-        let mut body = response.into_parts();
-        let found = match status {
-            206 => {
-                let range = body.0.headers.get("content-range");
-                let range = range.and_then(|value| value.to_str().ok());
-                match range.and_then(parse_range) {
-                    Some((start, total)) if start == part.length => total,
-                    _ => {
-                        part.restart().map_err(Failure::Stop)?;
-                        return Err(Failure::Passing(Trouble::Connection(
-                            "the server sent another part than the one asked for".to_owned(),
-                        )));
-                    }
-                }
-            }
-            200 => {
-                part.restart().map_err(Failure::Stop)?;
-                body.1.content_length()
-            }
-            416 => {
-                part.restart().map_err(Failure::Stop)?;
-                return Err(Failure::Passing(Trouble::Status(416)));
-            }
-            408 | 425 | 429 | 500..=599 => return Err(Failure::Passing(Trouble::Status(status))),
-            _ => return Err(Failure::Final(Trouble::Status(status))),
-        };
-        if let Some(found) = found
-            && found != size
-        {
-            return Err(Failure::Final(Trouble::Size {
-                wanted: size,
-                found,
-            }));
-        }
-        let mut reader = body.1.as_reader();
-        let mut buffer = vec![0; 1 << 16];
-        let mut pace = Pace::new(self.patience);
-        while part.length < size {
-            let room = usize::try_from(size - part.length)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            match reader.read(&mut buffer[..room]) {
-                Ok(0) => {
-                    return Err(Failure::Passing(Trouble::Connection(format!(
-                        "the connection ended after {} of {size} bytes",
-                        part.length
-                    ))));
-                }
-                Ok(read) => {
-                    part.append(&buffer[..read]).map_err(Failure::Stop)?;
-                    advance(part.length);
-                    pace.moved(read as u64)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failure(&ureq::Error::from(error))),
-            }
-            stop.check().map_err(Failure::Stop)?;
-        }
-        Ok(())
-    }
-
-    fn failure(&self, error: &ureq::Error) -> Failure {
-        let seconds = self.patience.stall.as_secs();
-        Failure::Passing(match error {
-            ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-                Trouble::Connection(format!("no connection within {seconds} s"))
-            }
-            ureq::Error::Timeout(_) => Trouble::Connection(format!("nothing came for {seconds} s")),
-            ureq::Error::HostNotFound => {
-                Trouble::Connection("the host's name is not known".to_owned())
-            }
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
-                return Failure::Final(Trouble::Connection(format!("{error}")));
-            }
-            other => Trouble::Connection(other.to_string().trim_start_matches("io: ").to_owned()),
+            session.watch(&results, cancel)
         })
     }
 
     /// Fetches a small file whose digest is not known beforehand; `None` if no place has it.
+    /// Gives up after `tries`, if that is fewer than the patience says.
     ///
     /// # Errors
     /// [`FetchError`] if no place answers with it or with its absence.
-    pub fn get(
+    pub(crate) fn get(
         &self,
-        name: &str,
         urls: &[String],
         limit: u64,
+        tries: u32,
         progress: &dyn Progress,
         cancel: &AtomicBool,
     ) -> Result<Option<Vec<u8>>, FetchError> {
-        let agent = self.config.new_agent();
-        let stop = Stop::default();
-        let mut places = Places::new(urls);
-        let mut tries = 0;
-        while let Some(url) = places.next() {
-            if cancel.load(Ordering::Relaxed) {
-                return Err(FetchError::Cancelled);
-            }
-            let result = match agent.get(url).call() {
-                Ok(mut response) => match response.status().as_u16() {
-                    200 => response
-                        .body_mut()
-                        .with_config()
-                        .limit(limit)
-                        .read_to_vec()
-                        .map_err(|error| self.failure(&error)),
-                    status @ (408 | 425 | 429 | 500..=599) => {
-                        Err(Failure::Passing(Trouble::Status(status)))
-                    }
-                    status => Err(Failure::Final(Trouble::Status(status))),
-                },
-                Err(error) => Err(self.failure(&error)),
-            };
-            let trouble = match result {
-                Ok(bytes) => return Ok(Some(bytes)),
-                Err(Failure::Stop(error)) => return Err(error),
-                Err(Failure::Final(trouble)) => places.strike(trouble),
-                Err(Failure::Passing(trouble)) => {
-                    tries += 1;
-                    let trouble = places.note(trouble);
-                    if tries >= self.patience.tries {
-                        break;
-                    }
-                    trouble
-                }
-            };
-            if places.is_empty() {
-                break;
-            }
-            progress.note(&format!("{name}: {trouble}; trying again"));
-            let doublings = (tries / u32::try_from(urls.len()).unwrap_or(1)).min(5);
-            stop.wait(self.patience.pause * 2_u32.pow(doublings))?;
-        }
-        let outcome = places.tried;
-        let absent = |(_, trouble): &(String, Trouble)| matches!(trouble, Trouble::Status(404));
-        if !outcome.is_empty() && outcome.iter().all(absent) {
-            return Ok(None);
-        }
-        Err(FetchError::Failed {
-            name: name.to_owned(),
-            tried: outcome,
-        })
+        let session = &Session::new(self);
+        let mut found = None;
+        let (done, results) = mpsc::channel();
+        thread::scope(|scope| {
+            let found = &mut found;
+            scope.spawn(move || {
+                let result = session.get(urls, limit, tries, progress);
+                // The other end waits until this one is dropped.
+                let _ = done.send(result.map(|bytes| *found = bytes));
+            });
+            session.watch(&results, cancel)
+        })?;
+        Ok(found)
     }
+}
+
+/// Refuses to start what cannot fit.
+fn room(cache: &Cache, missing: &[&Wanted], what: &str) -> Result<(), FetchError> {
+    let there = |file: &&Wanted| {
+        let part = fs_err::metadata(cache.partial_path(&file.sha256));
+        part.map_or(0, |part| part.len().min(file.size))
+    };
+    let size = missing.iter().map(|file| file.size - there(file)).sum();
+    // A file system that does not tell is tried.
+    let Ok(free) = rustix::fs::statvfs(cache.root()) else {
+        return Ok(());
+    };
+    if free.f_bavail.saturating_mul(free.f_frsize) < size {
+        return Err(FetchError::DiskFull {
+            name: what.to_owned(),
+            size,
+            path: cache.root().to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// What of `wanted` is not whole in the cache. Each file there is read again, on all cores:

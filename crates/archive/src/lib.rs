@@ -1,5 +1,25 @@
 //! Debian package archives: what they offer, whether it is signed, which packages belong
 //! together, and their files as a tree. Never touches a disk image or runs a program.
+//!
+//! ```no_run
+//! use lifeboat_archive::*;
+//! use std::{collections::BTreeMap, path::Path, sync::atomic::AtomicBool, time::SystemTime};
+//!
+//! let cache = Cache::open(Cache::default_root(|name| std::env::var_os(name))?)?;
+//! let mirrors = Mirrors::of_host(|name| std::env::var_os(name));
+//! let cancel = AtomicBool::new(false);
+//! let request = Request {
+//!     repositories: Repository::debian("trixie"),
+//!     architecture: "amd64".to_owned(),
+//!     wishes: Wishes { names: vec!["systemd".to_owned()], ..Wishes::default() },
+//! };
+//! let set = resolve(&cache, &request, &mirrors, &Silent, &cancel, SystemTime::now())?;
+//! let files = download(&cache, &set, &mirrors, &Silent, &cancel)?;
+//! assert_eq!(files.len(), set.packages.len());
+//! let sets = BTreeMap::from([("image".to_owned(), set)]);
+//! Lock { sets, inputs: BTreeMap::new() }.write(Path::new("lifeboat.lock"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cache;
 mod deb;
@@ -31,7 +51,7 @@ pub use {
     dependency::{Dependency, DependencyError, Relation, parse_dependencies},
     digest::{Digest, ParseDigestError},
     fetch::{FetchError, Fetcher, Patience, Trouble, Wanted, fetch},
-    lock::{Lock, LockError, LockedPackage, LockedRepository, LockedSet},
+    lock::{Change, Lock, LockError, LockedPackage, LockedRepository, LockedSet},
     merge::{Diversion, MergeError, MergeOptions, StatOverride, merge},
     openpgp::{Keys, SignatureError},
     package::{IndexError, MultiArch, Package, Priority, read_packages},

@@ -75,6 +75,28 @@ pub struct LockedPackage {
     pub path: String,
 }
 
+/// A package that differs between two sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The package.
+    pub name: String,
+    /// Version and digest before; `None` if it was not there.
+    pub old: Option<(Version, Digest)>,
+    /// Version and digest now; `None` if it is gone.
+    pub new: Option<(Version, Digest)>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let version = |side: &Option<(Version, Digest)>, none: &str| match side {
+            Some((version, _)) => version.to_string(),
+            None => none.to_owned(),
+        };
+        let (old, new) = (version(&self.old, "(new)"), version(&self.new, "(gone)"));
+        write!(f, "{} {old} -> {new}", self.name)
+    }
+}
+
 /// A lock that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -232,6 +254,33 @@ impl LockedSet {
         self.packages.iter().find(|package| package.name == name)
     }
 
+    /// What differs from an earlier set, in the order of names.
+    pub fn changes_since(&self, old: Option<&Self>) -> Vec<Change> {
+        let mut changes: BTreeMap<(&str, &str), Change> = BTreeMap::new();
+        let none = Vec::new();
+        let old = old.map_or(&none, |old| &old.packages);
+        for (packages, is_new) in [(old, false), (&self.packages, true)] {
+            for package in packages {
+                let key = (&*package.name, &*package.architecture);
+                let change = changes.entry(key).or_insert_with(|| Change {
+                    name: package.name.clone(),
+                    old: None,
+                    new: None,
+                });
+                let side = if is_new {
+                    &mut change.new
+                } else {
+                    &mut change.old
+                };
+                *side = Some((package.version.clone(), package.sha256));
+            }
+        }
+        changes
+            .into_values()
+            .filter(|change| change.old != change.new)
+            .collect()
+    }
+
     fn check(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for package in &self.packages {
@@ -341,158 +390,4 @@ impl std::fmt::Display for Lock {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn parse(text: &str) -> Result<Lock, LockError> {
-        Lock::parse(Path::new("lifeboat.lock"), text)
-    }
-
-    fn lock() -> Lock {
-        let package = |name: &str| LockedPackage {
-            name: name.to_owned(),
-            version: "1:2.0~rc1-3+deb13u1".parse().unwrap(),
-            architecture: "amd64".to_owned(),
-            repository: 0,
-            size: 1234,
-            sha256: Digest::of(name),
-            path: format!("pool/main/{name}.deb"),
-        };
-        let set = LockedSet {
-            request: Digest::of("request"),
-            architecture: "amd64".to_owned(),
-            repositories: vec![LockedRepository {
-                url: "http://deb.debian.org/debian".to_owned(),
-                suite: "trixie".to_owned(),
-                components: vec!["main".to_owned()],
-                release: Digest::of("release"),
-            }],
-            packages: vec![package("nftables"), package("systemd")],
-        };
-        Lock {
-            sets: BTreeMap::from([("image".to_owned(), set)]),
-            inputs: BTreeMap::from([("kubernetes".to_owned(), "1.36.3".to_owned())]),
-        }
-    }
-
-    #[test]
-    fn one_line_for_each_package() {
-        insta::assert_snapshot!(lock().to_string());
-    }
-
-    #[test]
-    fn a_bad_lock_is_refused_with_its_line() {
-        let text = lock().to_string();
-        let cut = &text[..text.rfind("sha256").unwrap()];
-        for (bad, expected) in [
-            (text.replace("1234", "x"), "lifeboat.lock:14:"),
-            (
-                text.replace("size = 1234", "size = 1234, more = 1"),
-                "unknown field `more`",
-            ),
-            (
-                text.replace(&Digest::of("systemd").to_string(), "0"),
-                "lifeboat.lock:15:",
-            ),
-            (
-                text.replace("repository = 0", "repository = 1"),
-                "names repository 1, there are 1",
-            ),
-            (
-                text.replace("\"pool/", "\"../pool/"),
-                "leaves its repository",
-            ),
-            (
-                text.replace("\"systemd\"", "\"nftables\""),
-                "is there twice",
-            ),
-            (text.replace("1:2.0", "a:2.0"), "is not a package version"),
-            (
-                text.replace("version = 1\n", "version = 2\nnew = 3\n"),
-                "up to version 1",
-            ),
-            (text.replace("version = 1\n", ""), "missing field `version`"),
-            (cut.to_owned(), "lifeboat.lock:15:"),
-        ] {
-            let error = parse(&bad).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}\n{expected}");
-        }
-    }
-
-    #[test]
-    fn a_lock_is_written_whole_and_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("lifeboat.lock");
-        assert_eq!(Lock::read(&file).unwrap(), None);
-        lock().write(&file).unwrap();
-        assert_eq!(Lock::read(&file).unwrap(), Some(lock()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    fn any_set() -> impl Strategy<Value = LockedSet> {
-        let package = (
-            "[a-z][a-z0-9+.-]{1,6}",
-            "[0-9][a-z0-9.+~]{0,4}",
-            any::<[u8; 32]>(),
-            1..u64::from(u32::MAX),
-            "[^/.]{1,9}",
-        );
-        (
-            any::<[u8; 32]>(),
-            any::<String>(),
-            prop::collection::vec(package, 0..4),
-        )
-            .prop_map(|(request, url, packages)| {
-                let mut packages: Vec<LockedPackage> = packages
-                    .into_iter()
-                    .map(|(name, version, digest, size, path)| LockedPackage {
-                        name,
-                        version: version.parse().unwrap(),
-                        architecture: "all".to_owned(),
-                        repository: 0,
-                        size,
-                        sha256: Digest(digest),
-                        path,
-                    })
-                    .collect();
-                packages.sort_by(|a, b| a.name.cmp(&b.name));
-                packages.dedup_by(|a, b| a.name == b.name);
-                LockedSet {
-                    request: Digest(request),
-                    architecture: "amd64".to_owned(),
-                    repositories: vec![LockedRepository {
-                        url: url.clone(),
-                        suite: "./".to_owned(),
-                        components: vec![url],
-                        release: Digest(request),
-                    }],
-                    packages,
-                }
-            })
-    }
-
-    proptest! {
-        #[test]
-        fn a_written_lock_reads_back(
-            sets in prop::collection::btree_map(".{0,6}", any_set(), 0..3),
-            inputs in prop::collection::btree_map(any::<String>(), any::<String>(), 0..3),
-        ) {
-            let lock = Lock { sets, inputs };
-            let text = lock.to_string();
-            prop_assert_eq!(&parse(&text).unwrap(), &lock, "{}", text);
-            prop_assert_eq!(parse(&text).unwrap().to_string(), text);
-        }
-
-        #[test]
-        fn any_text_is_read_without_a_panic(text: String, at in 0..2000usize) {
-            let _ = parse(&text);
-            let mut whole = lock().to_string();
-            let mut at = at.min(whole.len());
-            while !whole.is_char_boundary(at) { at -= 1; }
-            whole.insert_str(at, &text);
-            let _ = parse(&whole);
-        }
-    }
-}
+mod tests;

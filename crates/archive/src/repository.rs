@@ -191,15 +191,10 @@ impl Refresh<'_> {
         }))
     }
 
-    fn get(&self, url: &str) -> Result<Option<Vec<u8>>, ResolveError> {
+    fn get(&self, url: &str, tries: u32) -> Result<Option<Vec<u8>>, ResolveError> {
+        let urls = [url.to_owned()];
         self.fetcher
-            .get(
-                url,
-                &[url.to_owned()],
-                RELEASE_LIMIT,
-                self.progress,
-                self.cancel,
-            )
+            .get(&urls, RELEASE_LIMIT, tries, self.progress, self.cancel)
             .map_err(|source| ResolveError::Fetch {
                 repository: url.to_owned(),
                 source,
@@ -213,12 +208,14 @@ impl Refresh<'_> {
         bases: &[String],
     ) -> Result<Contents, ResolveError> {
         let folder = repository.folder();
+        // Where there is another mirror, a bad one is not worth much waiting.
+        let tries = if bases.len() > 1 { 2 } else { u32::MAX };
         let url = format!("{base}/{folder}InRelease");
         let signature = |url: &str| {
             let url = url.to_owned();
             move |source| ResolveError::Signature { url, source }
         };
-        let (url, digest, text) = if let Some(bytes) = self.get(&url)? {
+        let (url, digest, text) = if let Some(bytes) = self.get(&url, tries)? {
             let message = String::from_utf8_lossy(&bytes);
             let text = repository
                 .keys
@@ -227,8 +224,10 @@ impl Refresh<'_> {
             (url, Digest::of(&bytes), text)
         } else {
             let url = format!("{base}/{folder}Release");
-            let (Some(bytes), Some(detached)) = (self.get(&url)?, self.get(&format!("{url}.gpg"))?)
-            else {
+            let (Some(bytes), Some(detached)) = (
+                self.get(&url, tries)?,
+                self.get(&format!("{url}.gpg"), tries)?,
+            ) else {
                 return Err(ResolveError::NoRelease {
                     repository: format!("{base} {}", repository.suite),
                 });

@@ -22,6 +22,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether a set that was locked is the answer to this request, or was it to another.
+    pub fn is_answered_by(&self, set: &LockedSet) -> bool {
+        set.request == self.digest()
+    }
+
     /// The digest that a lock keeps, to notice that another set is wanted now.
     pub fn digest(&self) -> Digest {
         let Self {

@@ -1,17 +1,47 @@
 //! The places of a file, how well they do, and when to stop.
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{Failure, FetchError, Patience, Trouble};
+use super::{FetchError, Patience, Trouble, session::Failure};
 
 /// `bytes 5-9/10`: the start, and the whole size if it is known.
 pub(super) fn parse_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let start = range.split_once('-')?.0.parse().ok()?;
     Some((start, total.parse().ok()))
+}
+
+/// How often each server failed in a row, whatever was asked of it.
+#[derive(Default)]
+pub(super) struct Health(Mutex<HashMap<String, u32>>);
+
+/// `http://host:port`
+fn server(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    &url[..end]
+}
+
+impl Health {
+    /// So many failures in a row are no accident.
+    const BAD: u32 = 3;
+
+    fn is_bad(&self, url: &str) -> bool {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures
+            .get(server(url))
+            .is_some_and(|count| *count >= Self::BAD)
+    }
+
+    pub(super) fn report(&self, url: &str, good: bool) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(server(url).to_owned()).or_default();
+        *count = if good { 0 } else { count.saturating_add(1) };
+    }
 }
 
 /// The URLs of a file that are still worth a try, in turn.
@@ -22,9 +52,12 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(urls: &'a [String]) -> Self {
+    /// Bad servers come last: a dead mirror costs its time-out a few times, not for each file.
+    pub(super) fn new(urls: &'a [String], health: &Health) -> Self {
+        let mut urls: Vec<&String> = urls.iter().collect();
+        urls.sort_by_key(|url| health.is_bad(url));
         Self {
-            urls: urls.iter().collect(),
+            urls,
             at: 0,
             tried: Vec::new(),
         }
@@ -39,7 +72,7 @@ impl<'a> Places<'a> {
         self.urls.is_empty()
     }
 
-    pub(super) fn remember(&mut self, trouble: Trouble) -> String {
+    fn remember(&mut self, trouble: Trouble) -> String {
         let url = self.urls[self.at % self.urls.len()];
         let text = format!("{url}: {trouble}");
         match self.tried.iter_mut().find(|(known, _)| known == url) {

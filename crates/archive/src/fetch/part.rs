@@ -106,3 +106,25 @@ fn io_error(error: io::Error, wanted: &Wanted, path: &Path) -> FetchError {
         _ => CacheError::from(error).into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_so() {
+        let wanted = Wanted {
+            name: "systemd".to_owned(),
+            urls: Vec::new(),
+            size: 7,
+            sha256: Digest::of(""),
+        };
+        for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            let error = io_error(errno.into(), &wanted, Path::new("/cache"));
+            assert_eq!(
+                error.to_string(),
+                "the disk is full: systemd needs 7 bytes at /cache"
+            );
+        }
+    }
+}

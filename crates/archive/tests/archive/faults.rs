@@ -539,3 +539,114 @@ fn two_at_once_share_one_download() {
     });
     assert_eq!(bench.server.requests("oar_1.5_all.deb").len(), 1);
 }
+
+#[test]
+fn a_table_of_contents_that_never_ends_can_be_cancelled() {
+    let bench = Bench::usual();
+    bench.server.fault("InRelease", Fault::Hang, 99);
+    let cancel = AtomicBool::new(false);
+    let patient = Patience {
+        stall: Duration::from_mins(1),
+        ..PATIENCE
+    };
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let resolving = scope.spawn(|| {
+            resolve_with(
+                &Fetcher::new(patient, None),
+                &bench.cache,
+                &bench.request,
+                &Mirrors::none(),
+                &Silent,
+                &cancel,
+                now(),
+            )
+        });
+        while bench.server.requests("InRelease").is_empty() {
+            std::thread::yield_now();
+        }
+        cancel.store(true, Ordering::Relaxed);
+        let text = chain(&resolving.join().unwrap().unwrap_err());
+        assert!(text.contains("interrupted"), "{text}");
+    });
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_dead_mirror_costs_its_time_only_a_few_times() {
+    let bench = Bench::new(|root, signer| {
+        let packages = (0..30).map(|index| Package::new(&format!("boat{index}"), "1"));
+        Repository::new(packages.collect()).write(root, signer);
+    });
+    let spare = Server::new(&bench.root);
+    bench.server.fault(".deb", Fault::Hang, usize::MAX);
+    let mut request = bench.request.clone();
+    request.wishes.names = (0..30).map(|index| format!("boat{index}")).collect();
+    let set = Bench { request, ..bench };
+    let locked = set.resolve().unwrap();
+    let wanted: Vec<Wanted> = locked
+        .packages
+        .iter()
+        .map(|package| Wanted {
+            name: package.name.clone(),
+            urls: [&set.server, &spare]
+                .map(|server| format!("{}/{}", server.url(), package.path))
+                .to_vec(),
+            size: package.size,
+            sha256: package.sha256,
+        })
+        .collect();
+    let fetcher = Fetcher::new(PATIENCE, None);
+    fetcher
+        .fetch(&set.cache, &wanted, &Silent, &AtomicBool::new(false))
+        .unwrap();
+    assert!(set.server.requests(".deb").len() < 10);
+    assert_eq!(spare.requests(".deb").len(), 30);
+}
+
+#[test]
+fn the_proxy_of_the_host_is_not_for_the_machine_itself() {
+    let bench = Bench::usual();
+    let set = bench.resolve().unwrap();
+    let fetcher = Fetcher::new(PATIENCE, Some("http://127.0.0.1:1"));
+    let cancel = AtomicBool::new(false);
+    let get =
+        |mirrors: &Mirrors| download_with(&fetcher, &bench.cache, &set, mirrors, &Silent, &cancel);
+    assert!(get(&Mirrors::none()).is_ok());
+}
+
+#[test]
+fn a_proxy_is_asked_for_what_is_elsewhere() {
+    let bench = Bench::usual();
+    let set = bench.resolve().unwrap();
+    // The test's server serves the path of whatever URL it is asked for.
+    let fetcher = Fetcher::new(PATIENCE, Some(&bench.server.url()));
+    let wanted: Vec<Wanted> = set
+        .packages
+        .iter()
+        .map(|package| Wanted {
+            name: package.name.clone(),
+            urls: vec![format!("http://mirror.invalid/{}", package.path)],
+            size: package.size,
+            sha256: package.sha256,
+        })
+        .collect();
+    let cancel = AtomicBool::new(false);
+    fetcher
+        .fetch(&bench.cache, &wanted, &Silent, &cancel)
+        .unwrap();
+    let asked = bench
+        .server
+        .requests("http://mirror.invalid/pool/main/oar_1.5_all.deb");
+    assert_eq!(asked, [None]);
+}
+
+#[test]
+fn what_cannot_fit_is_not_begun() {
+    let bench = Bench::usual();
+    let mut set = bench.resolve().unwrap();
+    set.packages[0].size = 1 << 60;
+    let error = bench.download(&set).unwrap_err();
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert!(error.hint().unwrap().contains("LIFEBOAT_CACHE"));
+}

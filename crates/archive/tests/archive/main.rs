@@ -1,6 +1,10 @@
 //! The archive against real mirrors and against bad ones.
 
-#![expect(clippy::unwrap_used, reason = "a failure ends the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failure ends the test, and measurements are to be seen"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -125,6 +125,11 @@ fn serve(stream: &TcpStream, root: &std::path::Path, state: &Mutex<State>) -> io
             write!(out, "HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\n\r\n")?;
             continue;
         }
+        // A request to a proxy names the whole URL.
+        let path = match path.strip_prefix("http://") {
+            Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]).to_owned(),
+            None => path,
+        };
         let clean = path.replace("%3a", ":").replace("/./", "/");
         let file = root.join(clean.trim_start_matches('/'));
         let file = if file.exists() {
