@@ -2,12 +2,11 @@
 
 use std::{
     io::{self, Read, Seek as _, SeekFrom},
-    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
 };
 
-use fs_err as fs;
+use fs_err::{self as fs, os::unix::fs::FileExt as _};
 use lifeboat_archive::Content;
 
 use crate::source::to_usize;
@@ -93,7 +92,7 @@ impl Extents {
         file.set_len(size)?;
         for extent in self.sorted() {
             match &extent.content {
-                Content::Inline(bytes) => file.file().write_all_at(bytes, extent.offset)?,
+                Content::Inline(bytes) => file.write_all_at(bytes, extent.offset)?,
                 Content::Slice {
                     file: from,
                     offset,
@@ -124,7 +123,7 @@ fn copy(from: &Path, mut at: u64, to: &fs::File, mut offset: u64, size: u64) -> 
     while left > 0 {
         let piece = to_usize(left.min(buffer.len() as u64));
         from.read_exact(&mut buffer[..piece])?;
-        to.file().write_all_at(&buffer[..piece], offset)?;
+        to.write_all_at(&buffer[..piece], offset)?;
         offset += piece as u64;
         left -= piece as u64;
     }

@@ -3,6 +3,18 @@
 //! [`build()`] makes it from a tree of configured packages; the modules named after formats read
 //! and write them, and [`inspect()`] shows any of them. Nothing here needs privileges, and no
 //! tree is laid out on a disk.
+//!
+//! ```
+//! use lifeboat_image::gpt::{self, Layout, kinds};
+//! use uuid::Uuid;
+//!
+//! let mut layout = Layout::new(Uuid::from_u128(1));
+//! let offset = layout.add(kinds::ESP, Uuid::from_u128(2), "esp", 0, 32 << 20);
+//! let table = layout.finish();
+//! assert_eq!(offset, 1 << 20);
+//! assert_eq!(gpt::write(&table)?.head.len() as u64, 34 * gpt::SECTOR);
+//! # Ok::<(), gpt::PlanTableError>(())
+//! ```
 
 mod build;
 pub mod cpio;

@@ -1,6 +1,8 @@
 //! Bytes that can be read anywhere: a file, a piece of memory, a virtual disk, a partition.
 
-use std::{io, os::unix::fs::FileExt as _};
+use std::io;
+
+use fs_err::os::unix::fs::FileExt as _;
 
 /// Something of a known size that is read at offsets. What readers of formats take.
 pub trait Source {
@@ -81,7 +83,7 @@ impl Source for FileSource {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.file().read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 }
 

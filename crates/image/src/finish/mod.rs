@@ -68,6 +68,9 @@ pub enum FinishError {
     /// Kernels of several releases.
     #[error("the packages of the image hold several kernels ({0}); keep one")]
     Kernels(String),
+    /// A file where each boot mounts something else.
+    #[error("`/{0}` cannot be a file of the image: each boot mounts an empty folder above it")]
+    Lost(String),
     /// A unit that is to be enabled is not there, or cannot be.
     #[error("unit `{0}` cannot be enabled: it is not in the image or has no [Install] section")]
     Unit(String),
@@ -109,12 +112,17 @@ pub fn finish(base: &Tree, additions: &Additions<'_>) -> Result<Root, FinishErro
         tree.write(format!("usr/lib/lifeboat/keys/{name}"), 0o644, key)?;
     }
     tree.merge(b"", additions.node_files)?;
-    units::apply(&mut tree, additions.node_files, additions.units)?;
     let os_release = os_release(&text(&tree, "usr/lib/os-release")?, additions.version);
     tree.write("usr/lib/os-release", 0o644, &os_release)?;
     if let Some(files) = additions.files {
+        if let Some(path) = rules::lost(files) {
+            return Err(FinishError::Lost(
+                String::from_utf8_lossy(&path).into_owned(),
+            ));
+        }
         tree.merge(b"", files)?;
     }
+    units::apply(&mut tree, additions)?;
     var::to_factory(&mut tree)?;
     rules::mount_points(&mut tree)?;
     limit_times(&mut tree, additions.time);

@@ -70,6 +70,9 @@ const MOUNT_POINTS: &[(&str, u32)] = &[
     ("var", 0o755),
 ];
 
+/// Mount points whose content no boot could show; that of the others is on the state partition.
+const COVERED: &[&str] = &["dev", "efi", "media", "mnt", "proc", "run", "sys", "tmp"];
+
 /// Programs that come with the payload.
 const PAYLOAD_PROGRAMS: &[&str] = &[
     "kubelet",
@@ -229,6 +232,17 @@ pub(super) fn mount_points(tree: &mut Tree) -> Result<(), TreeError> {
         tree.mkdir(path, *mode)?;
     }
     Ok(())
+}
+
+/// A path among the user's files that nobody would ever see.
+pub(super) fn lost(files: &Tree) -> Option<Vec<u8>> {
+    let paths = |folder: &&str| {
+        files
+            .descendants(folder.as_bytes())
+            .next()
+            .map(<[u8]>::to_vec)
+    };
+    COVERED.iter().find_map(paths)
 }
 
 fn remove_below(tree: &mut Tree, folder: &str) {

@@ -144,6 +144,7 @@ fn a_finished_root_has_what_a_node_needs_and_nothing_else() {
     assert_eq!(text(&root.tree, "usr/bin/crun"), "ELF");
     insta::assert_snapshot!(text(&root.tree, "usr/lib/tmpfiles.d/lifeboat-var.conf"), @r"
     # What packages keep in /var; see tmpfiles.d(5).
+    C /root/.profile 0644 0 0 - /usr/share/factory/root/.profile
     d /var/cache 0755 0 0 -
     d /var/cache/debconf 0755 0 0 -
     d /var/lib 0755 0 0 -
@@ -153,7 +154,6 @@ fn a_finished_root_has_what_a_node_needs_and_nothing_else() {
     d /var/lib/systemd 0755 0 0 -
     L /var/lib/systemd/catalog - - - - /usr/lib/sysimage/catalog
     L /var/run - - - - /run
-    C /root/.profile 0644 0 0 - /usr/share/factory/root/.profile
     ");
     assert_eq!(root.tree.get("var").map(|inode| inode.mode), Some(0o755));
     assert_eq!(root.tree.children(b"var").count(), 0);
@@ -206,6 +206,45 @@ fn units_are_enabled_disabled_and_masked() {
     };
     assert!(
         matches!(finished(&base(), &units), Err(FinishError::Unit(unit)) if unit == "nothing.service")
+    );
+}
+
+#[test]
+fn files_of_the_user_win_or_are_refused() {
+    let finished = |path: &str| {
+        let mut files = Tree::new();
+        files
+            .write(path, 0o644, "[Install]\nWantedBy=multi-user.target\n")
+            .unwrap();
+        finish(
+            &base(),
+            &Additions {
+                version: "1",
+                program: Content::inline("ELF"),
+                node_files: &node_files(),
+                files: Some(&files),
+                public_keys: &BTreeMap::new(),
+                units: &Units::default(),
+                time: 1_700_000_000,
+            },
+        )
+    };
+    // What a rule masks is theirs if they bring it, and a home folder is filled at boot.
+    let tree = finished("etc/systemd/system/apparmor.service")
+        .unwrap()
+        .tree;
+    assert!(text(&tree, "etc/systemd/system/apparmor.service").starts_with("[Install]"));
+    let tree = finished("home/user/.profile").unwrap().tree;
+    let list = text(&tree, "usr/lib/tmpfiles.d/lifeboat-var.conf");
+    assert!(
+        list.contains("C /home/user/.profile 0644 0 0 - /usr/share/factory/home/user/.profile\n")
+    );
+    let error = finished("tmp/x/y").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("`/tmp/x` cannot be a file of the image"),
+        "{error}"
     );
 }
 

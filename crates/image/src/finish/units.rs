@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lifeboat_archive::{Kind, Tree};
 
-use super::FinishError;
+use super::{Additions, FinishError};
 
 const VENDOR: &str = "usr/lib/systemd/system";
 const LOCAL: &str = "etc/systemd/system";
@@ -63,8 +63,9 @@ const MASKED: &[&str] = &[
     "systemd-tpm2-setup.service",
 ];
 
-/// Applies the rules, enables the units that the tree `own` brings, and follows the wishes.
-pub(super) fn apply(tree: &mut Tree, own: &Tree, wishes: &Units) -> Result<(), FinishError> {
+/// Applies the rules, enables the units that the node's files bring, and follows the wishes.
+pub(super) fn apply(tree: &mut Tree, additions: &Additions<'_>) -> Result<(), FinishError> {
+    let (own, wishes) = (additions.node_files, additions.units);
     for unit in wishes
         .disable
         .iter()
@@ -75,8 +76,14 @@ pub(super) fn apply(tree: &mut Tree, own: &Tree, wishes: &Units) -> Result<(), F
     }
     // One that the definition or the node asks for is not masked by a rule.
     let asked = |unit: &str| {
-        let brought = own.get(format!("{VENDOR}/{unit}")).is_some();
-        brought || wishes.enable.iter().any(|other| other == unit)
+        let in_tree = |tree: &Tree| {
+            [LOCAL, VENDOR]
+                .iter()
+                .any(|folder| tree.get(format!("{folder}/{unit}")).is_some())
+        };
+        in_tree(own)
+            || additions.files.is_some_and(in_tree)
+            || wishes.enable.iter().any(|other| other == unit)
     };
     let rules = MASKED.iter().copied().filter(|unit| !asked(unit));
     for unit in rules.chain(wishes.mask.iter().map(String::as_str)) {

@@ -10,12 +10,12 @@ use super::FinishError;
 const FACTORY: &str = "usr/share/factory";
 const LIST: &str = "usr/lib/tmpfiles.d/lifeboat-var.conf";
 
-/// Moves the content of /var (and of /root, which is on the state partition as well) and writes
+/// Moves the content of /var (and of the other folders that are kept there) and writes
 /// the list by which it is made again. What is there on the node already is left alone.
 pub(super) fn to_factory(tree: &mut Tree) -> Result<(), FinishError> {
     let declared = declared(tree)?;
     let mut list = String::from("# What packages keep in /var; see tmpfiles.d(5).\n");
-    for folder in ["var", "root"] {
+    for folder in ["home", "opt", "root", "srv", "var"] {
         let paths: Vec<Vec<u8>> = tree
             .descendants(folder.as_bytes())
             .map(<[u8]>::to_vec)
