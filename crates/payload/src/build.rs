@@ -215,10 +215,12 @@ fn payload_key(
     fingerprints: &[Digest],
 ) -> Digest {
     let name = format!("{} {}", spec.name(), spec.cni);
+    // The folder in the cache is called by the digest of the tools' packages.
+    let tools_name = tools.path().file_name().unwrap_or_default();
     let mut digests = vec![
         go::key(toolchain, &go::CONTROL),
         go::key(toolchain, &go::NODE),
-        Digest::of(tools.path().as_os_str().as_encoded_bytes()),
+        Digest::of(tools_name.as_encoded_bytes()),
         Digest(key.verifying_key().to_bytes()),
     ];
     let mut debs: Vec<Digest> = debs.iter().map(|deb| deb.sha256).collect();

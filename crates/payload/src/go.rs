@@ -200,7 +200,7 @@ pub fn build(
 pub fn key(toolchain: &Toolchain, module: &Module) -> Digest {
     let flags = flags();
     let mut parts: Vec<&[u8]> = vec![b"kubernetes 1", toolchain.version.as_bytes()];
-    parts.extend(flags.iter().map(|flag| flag.as_bytes()));
+    parts.extend(flags.iter().map(String::as_bytes));
     for (name, text) in module.files {
         parts.extend([name.as_bytes(), text.as_bytes()]);
     }

@@ -99,7 +99,10 @@ mod tests {
     use super::*;
 
     /// A running program that ends with the test, also with one that fails.
-    struct Pause(Child, #[expect(dead_code, reason = "removed with it")] tempfile::TempDir);
+    struct Pause(
+        Child,
+        #[expect(dead_code, reason = "removed with it")] tempfile::TempDir,
+    );
 
     impl Drop for Pause {
         fn drop(&mut self) {

@@ -1,8 +1,14 @@
 //! Builds a whole payload and looks into it from outside.
 
-use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lifeboat_archive::{Cache, DebFile, Silent, unpack};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Instant,
+};
+
+use lifeboat_archive::{Cache, DebFile, Digest, Silent, Tree, unpack, write_tar};
 use lifeboat_payload::{PayloadSpec, SigningKey, build, open, verity};
 use lifeboat_sandbox::ToolsTree;
 
@@ -19,6 +25,27 @@ fn packages() -> Option<Vec<DebFile>> {
     )
 }
 
+/// An archive of `docker save` with one image that holds one file.
+fn archive(folder: &Path) -> PathBuf {
+    let mut layer = Tree::new();
+    layer.write("hello", 0o644, "hello").unwrap();
+    let mut tar = Vec::new();
+    write_tar(&layer, &mut tar).unwrap();
+    let diff_id = Digest::of(&tar);
+    let mut tree = Tree::new();
+    tree.write("layer.tar", 0o644, &tar).unwrap();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+    );
+    tree.write("config.json", 0o644, config).unwrap();
+    let saved =
+        r#"[{"Config":"config.json","RepoTags":["example.org/mine:1"],"Layers":["layer.tar"]}]"#;
+    tree.write("manifest.json", 0o644, saved).unwrap();
+    let path = folder.join("mine.tar");
+    write_tar(&tree, std::fs::File::create(&path).unwrap()).unwrap();
+    path
+}
+
 #[test]
 #[ignore = "compiles Kubernetes: 15 minutes from cold caches"]
 fn a_payload_is_built_once_and_verifies() {
@@ -31,7 +58,11 @@ fn a_payload_is_built_once_and_verifies() {
     let debs = unpack(&cache, &debs, &Silent, &go_on).unwrap();
     let tools = ToolsTree::materialise(&cache, &debs).unwrap();
     let key = SigningKey::from_bytes(&[7; 32]);
-    let spec = PayloadSpec::default();
+    let folder = tempfile::tempdir().unwrap();
+    let spec = PayloadSpec {
+        container_images: vec![archive(folder.path())],
+        ..PayloadSpec::default()
+    };
     let begin = Instant::now();
     let payload = build(&cache, &spec, &tools, &debs, &key, &Silent, &go_on).unwrap();
     let size = std::fs::metadata(&payload.path).unwrap().len();
@@ -50,6 +81,21 @@ fn a_payload_is_built_once_and_verifies() {
     build(&cache, &spec, &tools, &debs, &key, &Silent, &go_on).unwrap();
     println!("again in {:?}", begin.elapsed());
 
+    // The same inputs in another cache give the same bytes.
+    let other = Cache::open(folder.path().join("cache")).unwrap();
+    let kubernetes = other.root().join("derived/kubernetes");
+    std::os::unix::fs::symlink(cache.root().join("derived/kubernetes"), kubernetes).unwrap();
+    let again = build(&other, &spec, &tools, &debs, &key, &Silent, &go_on).unwrap();
+    let digest = |path| Digest::of_file(path).unwrap().0;
+    assert_eq!(digest(&again.path), digest(&payload.path));
+
+    assert!(
+        opened
+            .manifest
+            .images
+            .iter()
+            .any(|name| name == "example.org/mine:1")
+    );
     // kubeadm asks for images by these names, and must find each one.
     let output = std::process::Command::new(payload.kubectl.with_file_name("kubeadm"))
         .args(["config", "images", "list", "--kubernetes-version"])

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,7 +38,7 @@ type netConf struct {
 // subnetEnv is what the daemon wrote.
 type subnetEnv struct {
 	networks   []string
-	subnets    []string
+	subnets    []netip.Prefix
 	mtu        int
 	masquerade bool
 }
@@ -70,7 +71,12 @@ func readSubnetEnv(path string) (*subnetEnv, error) {
 		case "FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK":
 			env.networks = append(env.networks, strings.Split(value, ",")...)
 		case "FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET":
-			env.subnets = append(env.subnets, value)
+			// The daemon writes the address of the bridge, and the length of the prefix.
+			subnet, err := netip.ParsePrefix(value)
+			if err != nil {
+				return nil, fmt.Errorf("%s: bad subnet: %w", path, err)
+			}
+			env.subnets = append(env.subnets, subnet.Masked())
 		case "FLANNEL_MTU":
 			if env.mtu, err = strconv.Atoi(value); err != nil {
 				return nil, fmt.Errorf("%s: bad MTU: %w", path, err)
@@ -106,7 +112,7 @@ func delegateConf(conf *netConf, env *subnetEnv) (kind string, delegate []byte, 
 	made["cniVersion"] = conf.CNIVersion
 	ranges, routes := [][]map[string]string{}, []map[string]string{}
 	for _, subnet := range env.subnets {
-		ranges = append(ranges, []map[string]string{{"subnet": subnet}})
+		ranges = append(ranges, []map[string]string{{"subnet": subnet.String()}})
 	}
 	for _, network := range env.networks {
 		routes = append(routes, map[string]string{"dst": network})

@@ -169,7 +169,7 @@ impl Image {
     }
 
     /// For each layer the digest of all layers up to it (OCI image specification, config,
-    /// "Layer ChainID").
+    /// "Layer `ChainID`").
     pub fn chain_ids(&self) -> Vec<Digest> {
         let mut chain: Vec<Digest> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
