@@ -364,6 +364,14 @@ pub struct CompletionsArgs {
 pub enum NodeCommand {
     /// Show the state of this node
     Status,
+    /// Make what a control plane needs to start; the initrd starts it
+    Prepare,
+    /// Bring Kubernetes up on this node; a service starts it
+    Provision,
+    /// Run the commands of the configuration; a service starts it
+    Run,
+    /// Show the state on the consoles; a service starts it
+    Console,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

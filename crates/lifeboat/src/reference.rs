@@ -1,6 +1,8 @@
 //! The reference page of the command line, made from its definition.
 #![cfg(test)]
 
+use std::fmt::Write as _;
+
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
 use crate::{cli::Cli, env};
@@ -49,7 +51,7 @@ fn page() -> String {
     }
     text.push_str("## Environment\n\n| | |\n| --- | --- |\n");
     for (name, meaning) in VARIABLES {
-        text.push_str(&format!("| `{name}` | {meaning} |\n"));
+        let _ = writeln!(text, "| `{name}` | {meaning} |");
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -58,7 +60,7 @@ fn page() -> String {
 
 fn section(command: &Command, parent: &str, level: usize, text: &mut String) {
     let name = format!("{parent} {}", command.get_name());
-    text.push_str(&format!("{} {name}\n\n", "#".repeat(level)));
+    let _ = write!(text, "{} {name}\n\n", "#".repeat(level));
     text.push_str(&about(command));
     if command.has_subcommands() {
         for verb in command.get_subcommands() {
@@ -68,10 +70,10 @@ fn section(command: &Command, parent: &str, level: usize, text: &mut String) {
     }
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
-    text.push_str(&format!("```text\n{usage}\n```\n\n"));
+    let _ = write!(text, "```text\n{usage}\n```\n\n");
     options(command, text, false);
     if let Some(after) = command.get_after_help() {
-        text.push_str(&format!("```text\n{after}\n```\n\n"));
+        let _ = write!(text, "```text\n{after}\n```\n\n");
     }
 }
 
@@ -100,15 +102,15 @@ fn options(command: &Command, text: &mut String, global: bool) {
 fn row(argument: &Arg) -> String {
     let mut name = String::new();
     if let Some(short) = argument.get_short() {
-        name.push_str(&format!("-{short}, "));
+        let _ = write!(name, "-{short}, ");
     }
     if let Some(long) = argument.get_long() {
-        name.push_str(&format!("--{long}"));
+        let _ = write!(name, "--{long}");
     }
     if matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) {
         for value in argument.get_value_names().unwrap_or_default() {
             let gap = if name.is_empty() { "" } else { " " };
-            name.push_str(&format!("{gap}{value}"));
+            let _ = write!(name, "{gap}{value}");
         }
     }
     let mut help = argument
@@ -124,7 +126,7 @@ fn row(argument: &Arg) -> String {
         })
         .collect();
     if !values.is_empty() && argument.get_action().takes_values() {
-        help.push_str(&format!("; one of {}", values.join(", ")));
+        let _ = write!(help, "; one of {}", values.join(", "));
     }
     let defaults: Vec<String> = argument
         .get_default_values()
@@ -132,10 +134,10 @@ fn row(argument: &Arg) -> String {
         .map(|value| format!("`{}`", value.to_string_lossy()))
         .collect();
     if !defaults.is_empty() && argument.get_action().takes_values() {
-        help.push_str(&format!("; default {}", defaults.join(" ")));
+        let _ = write!(help, "; default {}", defaults.join(" "));
     }
     if let Some(variable) = argument.get_env() {
-        help.push_str(&format!("; also by `{}`", variable.to_string_lossy()));
+        let _ = write!(help, "; also by `{}`", variable.to_string_lossy());
     }
     format!("| `{name}` | {} |\n", help.replace('|', "\\|"))
 }

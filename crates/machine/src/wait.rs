@@ -57,8 +57,9 @@ pub enum WaitError {
 
 /// How often files are looked at.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often the API is asked: each answer costs an emulated guest time that it boots with.
-const API_PAUSE: Duration = Duration::from_secs(1);
+/// How often the API is asked, if no report of the node says that it is time: each answer costs
+/// an emulated guest time that it boots with.
+const API_PAUSE: Duration = Duration::from_secs(3);
 /// How long one answer of the API may take.
 const API_LIMIT: Duration = Duration::from_secs(10);
 
@@ -72,7 +73,13 @@ pub fn wait_ready(folder: &Folder, waiting: Waiting<'_>) -> Result<Timeline, Wai
     let Some(run) = record.running.clone().filter(|run| alive(&run.process)) else {
         return Err(WaitError::NotRunning(record.name.to_string()));
     };
-    let mut session = Session::new(folder, &record, &run, &waiting)?;
+    let Waiting {
+        goal,
+        limit,
+        cancel,
+        progress: tell,
+    } = waiting;
+    let mut session = Session::new(folder, &record, &run, goal, limit)?;
     let mut shown = None;
     loop {
         session.look()?;
@@ -86,12 +93,12 @@ pub fn wait_ready(folder: &Folder, waiting: Waiting<'_>) -> Result<Timeline, Wai
             Verdict::Waiting(progress) => {
                 let key = (progress.step.clone(), progress.message.clone());
                 if shown.as_ref() != Some(&key) {
-                    (waiting.progress)(&progress);
+                    tell(&progress);
                     shown = Some(key);
                 }
             }
         }
-        if waiting.cancel.load(Ordering::Relaxed) {
+        if cancel.load(Ordering::Relaxed) {
             return Err(WaitError::Cancelled);
         }
         Deadline::after(PAUSE).rest(PAUSE);
@@ -116,7 +123,8 @@ impl<'a> Session<'a> {
         folder: &'a Folder,
         record: &'a Record,
         run: &'a RunState,
-        waiting: &Waiting<'_>,
+        goal: Goal,
+        limit: Duration,
     ) -> Result<Self, WaitError> {
         // What a node that was ready once said before is no longer news.
         let from = |name: &str, start: u64| {
@@ -130,8 +138,8 @@ impl<'a> Session<'a> {
             folder,
             record,
             run,
-            goal: waiting.goal,
-            watch: Watch::new(waiting.goal, Duration::ZERO),
+            goal,
+            watch: Watch::new(goal, Duration::ZERO),
             events: Tail::new(
                 folder.file(file::EVENTS),
                 from(file::EVENTS, run.events_from),
@@ -144,7 +152,7 @@ impl<'a> Session<'a> {
             api: None,
             next_ask: Deadline::after(Duration::ZERO),
         };
-        session.watch = Watch::new(waiting.goal, session.now() + waiting.limit);
+        session.watch = Watch::new(goal, session.now() + limit);
         if record.direct_kernel {
             session.watch = session.watch.direct_kernel();
         }
@@ -167,6 +175,9 @@ impl<'a> Session<'a> {
             let event = Event::parse(&line);
             if let Event::Kubeconfig(text) = &event {
                 self.kubeconfig(text)?;
+            }
+            if matches!(&event, Event::Step { phase, .. } if phase == "ready") {
+                self.next_ask = Deadline::after(Duration::ZERO);
             }
             self.watch.event(&event, self.now());
         }

@@ -25,23 +25,24 @@ pub enum Stage {
     Firmware,
     /// Kernel and initrd.
     Kernel,
-    /// From systemd's start to kubeadm.
+    /// systemd, to the service that provisions.
     Userspace,
-    /// kubeadm.
+    /// kubeadm and what it starts, to the first answer of the API.
     Kubeadm,
-    /// From kubeadm's end to the node being Ready.
+    /// From then to the node being Ready.
     Ready,
     /// From then to all system pods running.
     Pods,
 }
 
 impl Stage {
-    fn of_phase(phase: &str) -> Option<Self> {
-        match phase {
-            "kernel" | "initrd" => Some(Self::Kernel),
-            "userspace" | "config" | "payload" => Some(Self::Userspace),
-            "kubeadm" => Some(Self::Kubeadm),
-            "addons" | "ready" => Some(Self::Ready),
+    /// The stage that a report begins. Steps of one phase may overlap another (kubeadm makes
+    /// its files while systemd starts), so only the ones on the way count.
+    fn begun(phase: &str, step: &str, state: StepState) -> Option<Self> {
+        match (phase, step, state) {
+            ("initrd", "prepare", StepState::Done) => Some(Self::Userspace),
+            ("userspace", "services", StepState::Done) => Some(Self::Kubeadm),
+            ("kubeadm", "api", StepState::Done) | ("ready", ..) => Some(Self::Ready),
             _ => None,
         }
     }
@@ -263,14 +264,8 @@ impl Watch {
             self.timeline.mark(Stage::Firmware, 0.0);
             self.timeline.mark(Stage::Kernel, start);
         }
-        if let Some(stage) = Stage::of_phase(phase) {
+        if let Some(stage) = Stage::begun(phase, step, state) {
             self.timeline.mark(stage, start + at);
-            if stage == Stage::Kubeadm
-                && step.is_empty() | (step == "init")
-                && state == StepState::Done
-            {
-                self.timeline.mark(Stage::Ready, start + at);
-            }
         }
         phase.clone_into(&mut self.step);
         if !step.is_empty() && step != phase {
@@ -453,13 +448,10 @@ impl Watch {
 
     fn finished(&self, end: Duration) -> Timeline {
         let mut timeline = self.timeline.clone();
-        if let Some(ready) = self.ready_at {
-            // A node that was provisioned before has no kubeadm phase.
-            let start = timeline.marks.last().map_or(0.0, |(_, at)| *at);
-            timeline.mark(Stage::Ready, start.min(ready.as_secs_f64()));
-            if self.goal == Goal::Pods {
-                timeline.mark(Stage::Pods, ready.as_secs_f64());
-            }
+        if let Some(ready) = self.ready_at
+            && self.goal == Goal::Pods
+        {
+            timeline.mark(Stage::Pods, ready.as_secs_f64());
         }
         timeline.end = end.as_secs_f64();
         timeline

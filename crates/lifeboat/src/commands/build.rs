@@ -1,5 +1,7 @@
 //! `lifeboat build`
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use fs_err as fs;
 use lifeboat_machine::link_or_copy;
@@ -70,7 +72,7 @@ pub fn run(arguments: &BuildArgs, context: &Context) -> Result<Exit> {
     context.printer.facts(&facts, |facts| {
         let mut text = format!("{}\n", facts.folder.display());
         for File { name, bytes } in &facts.files {
-            text.push_str(&format!("  {:>8} MiB  {name}\n", bytes.div_ceil(1 << 20)));
+            let _ = writeln!(text, "  {:>8} MiB  {name}", bytes.div_ceil(1 << 20));
         }
         text
     })?;

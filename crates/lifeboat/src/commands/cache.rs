@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -55,16 +56,12 @@ pub fn run(command: &CacheCommand, context: &Context) -> Result<Exit> {
         let mut text = String::new();
         if !matches!(command, CacheCommand::Show) {
             let (count, size) = (facts.removed, mib(facts.removed_bytes));
-            text.push_str(&format!("removed {count} entries, {size} MiB\n"));
+            let _ = writeln!(text, "removed {count} entries, {size} MiB");
         }
-        text.push_str(&format!(
-            "{}: {} MiB\n",
-            facts.folder.display(),
-            mib(facts.bytes)
-        ));
+        let _ = writeln!(text, "{}: {} MiB", facts.folder.display(), mib(facts.bytes));
         for (name, kind) in &facts.kinds {
             let (size, count) = (mib(kind.bytes), kind.entries);
-            text.push_str(&format!("  {name:<12} {size:>7} MiB in {count} entries\n"));
+            let _ = writeln!(text, "  {name:<12} {size:>7} MiB in {count} entries");
         }
         text
     })?;
@@ -74,7 +71,7 @@ pub fn run(command: &CacheCommand, context: &Context) -> Result<Exit> {
 /// Whether the command removes an entry. What has a hidden name or is partial may be in the
 /// making by another process.
 fn goes(command: &CacheCommand, entry: &Entry, now: SystemTime) -> bool {
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
     let age = now.duration_since(entry.used).unwrap_or_default();
     let name = entry.path.file_name().unwrap_or_default();
     let unfinished = entry.kind == "partial" || name.as_encoded_bytes().starts_with(b".");

@@ -1,6 +1,5 @@
 //! `lifeboat completions`
 
-use anyhow::Result;
 use clap::CommandFactory as _;
 
 use crate::{
@@ -9,7 +8,7 @@ use crate::{
     exit::Exit,
 };
 
-pub fn run(arguments: &CompletionsArgs, context: &Context) -> Result<Exit> {
+pub fn run(arguments: &CompletionsArgs, context: &Context) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(
         arguments.shell,
@@ -20,5 +19,5 @@ pub fn run(arguments: &CompletionsArgs, context: &Context) -> Result<Exit> {
     context
         .printer
         .data(String::from_utf8_lossy(&script).trim_end());
-    Ok(Exit::Done)
+    Exit::Done
 }

@@ -1,5 +1,7 @@
 //! `lifeboat doctor`
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use lifeboat_machine::{Check, Doctor, Finding};
 use serde::Serialize;
@@ -38,12 +40,9 @@ pub fn run(context: &Context) -> Result<Exit> {
                 Check::Slow => "slow",
                 Check::Lacking => "lacking",
             };
-            text.push_str(&format!(
-                "{state:<8} {:<16} {}\n",
-                finding.check, finding.found
-            ));
+            let _ = writeln!(text, "{state:<8} {:<16} {}", finding.check, finding.found);
             if !finding.advice.is_empty() {
-                text.push_str(&format!("{:25} {}\n", "", finding.advice));
+                let _ = writeln!(text, "{:25} {}", "", finding.advice);
             }
         }
         text

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{cli::DownArgs, context::Context, exit::Exit};
 
 /// Units get 90 s by default, and the kubelet holds its shutdown for its pods.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 #[derive(Serialize)]
 struct Facts {

@@ -1,5 +1,7 @@
 //! `lifeboat list`
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use lifeboat_machine::{MachineName, Record};
 use serde::Serialize;
@@ -43,13 +45,14 @@ pub fn run(context: &Context) -> Result<Exit> {
             "NAME", "STATE", "KUBERNETES"
         );
         for machine in &facts.machines {
-            text.push_str(&format!(
-                "{:<20} {:<9} {:<11} {}\n",
+            let _ = writeln!(
+                text,
+                "{:<20} {:<9} {:<11} {}",
                 machine.name.as_str(),
                 machine.state,
                 machine.kubernetes,
                 machine.created
-            ));
+            );
         }
         text
     })?;

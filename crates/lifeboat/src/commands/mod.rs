@@ -41,7 +41,7 @@ pub fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Cache(command) => cache::run(&command, context),
         Command::Schema => schema::run(context),
         Command::Inspect(arguments) => inspect::run(&arguments, context),
-        Command::Completions(arguments) => completions::run(&arguments, context),
+        Command::Completions(arguments) => Ok(completions::run(&arguments, context)),
         Command::Node(command) => node::run(&command, context),
     }
 }

@@ -1,6 +1,6 @@
 //! `lifeboat status`
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use lifeboat_machine::{Acceleration, Folder, Forward, Hardware, MachineName, Readiness};
@@ -83,7 +83,7 @@ pub fn run(arguments: &NameArg, context: &Context) -> Result<Exit> {
 fn describe(facts: &Facts) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
-        text.push_str(&format!("{key:<12} {value}\n"));
+        let _ = writeln!(text, "{key:<12} {value}");
     };
     line("machine", facts.name.to_string());
     line("state", facts.state.to_owned());

@@ -1,6 +1,6 @@
 //! `lifeboat up`
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use lifeboat_config::NodeConfig;
@@ -43,8 +43,8 @@ struct Ssh {
 }
 
 /// How long power-on to all pods may take.
-const LIMIT_KVM: Duration = Duration::from_secs(300);
-const LIMIT_EMULATION: Duration = Duration::from_secs(900);
+const LIMIT_KVM: Duration = Duration::from_mins(5);
+const LIMIT_EMULATION: Duration = Duration::from_mins(15);
 
 pub fn run(arguments: &UpArgs, context: &Context) -> Result<Exit> {
     // First of all, so that a mistake in it costs no time.
@@ -247,9 +247,9 @@ fn explain(error: WaitError, folder: &Folder) -> anyhow::Error {
     } = &failure;
     let mut message = format!("machine `{name}` does not get ready: step `{step}`: {reason}");
     if !lines.is_empty() {
-        message.push_str(&format!("\n  last lines of its {log} log:"));
+        let _ = write!(message, "\n  last lines of its {log} log:");
         for line in lines {
-            message.push_str(&format!("\n    {line}"));
+            let _ = write!(message, "\n    {line}");
         }
     }
     Advised::new(
@@ -284,14 +284,15 @@ fn facts(context: &Context, folder: &Folder, record: Record) -> Result<Facts> {
 fn next_steps(facts: &Facts) -> String {
     let mut text = String::new();
     if let Some(kubeconfig) = &facts.kubeconfig {
-        text.push_str(&format!("kubeconfig: {}\n", kubeconfig.display()));
+        let _ = writeln!(text, "kubeconfig: {}", kubeconfig.display());
     }
     for port in &facts.ports {
         if !["ssh", "kubernetes"].contains(&port.name.as_str()) {
-            text.push_str(&format!(
-                "port {} ({}): 127.0.0.1:{}\n",
+            let _ = writeln!(
+                text,
+                "port {} ({}): 127.0.0.1:{}",
                 port.guest, port.name, port.host
-            ));
+            );
         }
     }
     let phases: Vec<String> = facts
@@ -300,14 +301,15 @@ fn next_steps(facts: &Facts) -> String {
         .map(|(phase, seconds)| format!("{phase} {seconds:.1}"))
         .collect();
     if !phases.is_empty() {
-        text.push_str(&format!("seconds: {}\n", phases.join(", ")));
+        let _ = writeln!(text, "seconds: {}", phases.join(", "));
     }
     let name = match facts.name.as_str() {
         "default" => String::new(),
         other => format!(" {other}"),
     };
-    text.push_str(&format!(
-        "\nnext:\n  lifeboat kubectl{name} -- get pods -A\n  lifeboat ssh{name}\n  lifeboat kubeconfig{name} --merge\n"
-    ));
+    let _ = writeln!(
+        text,
+        "\nnext:\n  lifeboat kubectl{name} -- get pods -A\n  lifeboat ssh{name}\n  lifeboat kubeconfig{name} --merge"
+    );
     text
 }

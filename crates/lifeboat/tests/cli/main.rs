@@ -1,5 +1,6 @@
 //! What the command says, without a network, root or a machine.
 
+#[cfg(test)]
 mod place;
 
 use place::Place;

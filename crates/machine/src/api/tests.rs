@@ -82,7 +82,10 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>) {
             Some("/ok") => ("200 OK", "{\"items\": []}"),
             _ => ("403 Forbidden", "{}"),
         };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         let whole = head + body;
         stream.get_mut().write_all(whole.as_bytes()).unwrap();
     }
@@ -96,7 +99,10 @@ fn one_connection_serves_all_requests() {
     for _ in 0..3 {
         assert_eq!(api.get("/ok").unwrap(), serde_json::json!({"items": []}));
         let refused = api.get("/other").unwrap_err();
-        assert_eq!(refused.to_string(), "the API server answers /other with 403");
+        assert_eq!(
+            refused.to_string(),
+            "the API server answers /other with 403"
+        );
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }

@@ -38,6 +38,7 @@ impl Capabilities {
     pub const EMULATION: Self = Self(1 << 6);
 
     /// Both sets together.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -3,7 +3,7 @@
 //! All paths but those of the tools tree are relative to the machine's folder, where QEMU is
 //! started: sockets then fit their 107 bytes wherever the folder is.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 
 use crate::{Acceleration, Forward, Hardware, MachineName};
 
@@ -134,7 +134,7 @@ impl Plan {
             ..
         } in &self.ports
         {
-            network.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}"));
+            let _ = write!(network, ",hostfwd={protocol}:127.0.0.1:{host}-:{guest}");
         }
         add.pair("-netdev", network);
         // Without its boot ROM: the firmware is not to look for a server on the network.

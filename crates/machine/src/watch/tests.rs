@@ -41,20 +41,26 @@ fn booted() -> Watch {
         &step(3.0, "initrd", "root", StepState::Started),
         seconds(13),
     );
-    watch.event(&step(6.0, "userspace", "", StepState::Started), seconds(16));
+    watch.event(
+        &step(6.0, "initrd", "prepare", StepState::Done),
+        seconds(16),
+    );
     watch
 }
 
 #[test]
 fn a_good_boot_gives_its_stages_in_seconds() {
     let mut watch = booted();
-    watch.event(
-        &step(10.0, "kubeadm", "init", StepState::Started),
-        seconds(21),
-    );
-    watch.event(&step(50.0, "kubeadm", "init", StepState::Done), seconds(60));
-    watch.api(Ok(readiness(false, false)), seconds(62));
-    assert!(matches!(watch.verdict(seconds(62)), Verdict::Waiting(_)));
+    for event in [
+        step(8.0, "kubeadm", "files", StepState::Started),
+        step(10.0, "userspace", "services", StepState::Done),
+        step(50.0, "kubeadm", "api", StepState::Done),
+        step(53.0, "addons", "flannel", StepState::Done),
+    ] {
+        watch.event(&event, seconds(65));
+    }
+    watch.api(Ok(readiness(false, false)), seconds(65));
+    assert!(matches!(watch.verdict(seconds(65)), Verdict::Waiting(_)));
     watch.api(Ok(readiness(true, false)), seconds(75));
     assert!(matches!(watch.verdict(seconds(75)), Verdict::Waiting(_)));
     watch.api(Ok(readiness(true, true)), seconds(90));
