@@ -1,6 +1,7 @@
 //! What every verb is given.
 
 use std::{
+    ffi::OsString,
     path::PathBuf,
     sync::{
         Arc,
@@ -30,6 +31,7 @@ pub struct Context {
     pub reporter: Reporter,
     /// Set by Ctrl-C.
     pub cancel: Arc<AtomicBool>,
+    environment: fn(&str) -> Option<OsString>,
 }
 
 impl Context {
@@ -39,22 +41,23 @@ impl Context {
             printer,
             reporter: Reporter::new(printer::progress_mode(output)),
             cancel: interrupt::flag()?,
+            environment: |name| std::env::var_os(name),
         })
     }
 
     /// The user's cache, made if it is not there.
     pub fn cache(&self) -> Result<Cache> {
-        Ok(Cache::open(Self::cache_folder()?)?)
+        Ok(Cache::open(self.cache_folder()?)?)
     }
 
     /// Where the cache is.
-    pub fn cache_folder() -> Result<PathBuf> {
-        absolute(Cache::default_root(|name| std::env::var_os(name))?)
+    pub fn cache_folder(&self) -> Result<PathBuf> {
+        absolute(Cache::default_root(self.environment)?)
     }
 
     /// The user's machines.
     pub fn machines(&self) -> Result<Machines> {
-        let root = Machines::default_root(|name| std::env::var_os(name))?;
+        let root = Machines::default_root(self.environment)?;
         Ok(Machines::at(absolute(root)?))
     }
 
@@ -66,7 +69,7 @@ impl Context {
     /// The user's keys and settings.
     pub fn config_folder(&self) -> Result<PathBuf> {
         let set = |name: &str| {
-            std::env::var_os(name)
+            (self.environment)(name)
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
         };

@@ -1,5 +1,6 @@
 //! What to do about an error: the crates below know, by the error's type.
 
+use lifeboat_archive::{FetchError, LockError, ResolveError, Unsolvable};
 use lifeboat_machine::{DiskError, FolderError, PortError, StartError, WaitError};
 
 /// The caller was asked to end.
@@ -17,6 +18,10 @@ pub struct Advised {
 
 impl Advised {
     /// An error and what to do about it.
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "it is only made to be returned as an error"
+    )]
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         Self {
             message: message.into(),
@@ -32,20 +37,31 @@ pub fn is_interrupt(error: &anyhow::Error) -> bool {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(WaitError::Cancelled))
             || matches!(cause.downcast_ref(), Some(FolderError::Cancelled))
+            || matches!(cause.downcast_ref(), Some(FetchError::Cancelled))
     })
 }
 
 /// The hint of the first error in the chain that has one.
 pub fn of(error: &anyhow::Error) -> Option<String> {
+    macro_rules! hint_of {
+        ($cause:ident, $($kind:ty),*) => {
+            None$(.or_else(|| $cause.downcast_ref().and_then(<$kind>::hint)))*
+        };
+    }
     error.chain().find_map(|cause| {
-        None.or_else(|| {
-            cause
-                .downcast_ref()
-                .map(|error: &Advised| error.hint.clone())
+        let own = cause.downcast_ref::<Advised>();
+        own.map(|error| error.hint.clone()).or_else(|| {
+            hint_of!(
+                cause,
+                FolderError,
+                StartError,
+                DiskError,
+                PortError,
+                ResolveError,
+                LockError,
+                FetchError,
+                Unsolvable
+            )
         })
-        .or_else(|| cause.downcast_ref().and_then(FolderError::hint))
-        .or_else(|| cause.downcast_ref().and_then(StartError::hint))
-        .or_else(|| cause.downcast_ref().and_then(DiskError::hint))
-        .or_else(|| cause.downcast_ref().and_then(PortError::hint))
     })
 }

@@ -33,6 +33,7 @@ impl Printer {
     }
 
     /// Data for a person or another program: stdout, kept by `--quiet`.
+    #[expect(clippy::unused_self, reason = "all printing goes through a printer")]
     pub fn data(self, text: impl Display) {
         out(&format!("{text}"));
     }
@@ -70,6 +71,7 @@ impl Printer {
     }
 
     /// Something that is not as it should be, and goes on.
+    #[expect(clippy::unused_self, reason = "all printing goes through a printer")]
     pub fn warning(self, text: impl Display) {
         err(&format!("{WARNING}warning:{WARNING:#} {text}"));
     }
@@ -142,12 +144,10 @@ pub fn progress_line(text: &str) {
     err(text);
 }
 
-#[expect(clippy::print_stdout, reason = "the only place that prints")]
 fn out(text: &str) {
     anstream::println!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "the only place that prints")]
 fn err(text: &str) {
     anstream::eprintln!("{text}");
 }

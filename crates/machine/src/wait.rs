@@ -259,6 +259,26 @@ pub(crate) fn ask_once(folder: &Folder, limit: Duration) -> Option<Result<Readin
 }
 
 impl Folder {
+    /// The last step that the node reported in this start, and what it said about it.
+    pub fn last_step(&self) -> Option<(String, String)> {
+        let run = self.running().ok()??;
+        let mut events = Tail::new(self.file(file::EVENTS), run.events_from);
+        let lines = events.lines().ok()?;
+        lines
+            .iter()
+            .rev()
+            .find_map(|line| match Event::parse(line) {
+                Event::Step {
+                    phase,
+                    step,
+                    message,
+                    ..
+                } => Some((format!("{phase}/{step}"), message)),
+                Event::Failed { step, message, .. } => Some((step, format!("failed: {message}"))),
+                Event::Kubeconfig(_) | Event::Other => None,
+            })
+    }
+
     /// What the Kubernetes API of this machine says now: nodes and system pods, or why it does
     /// not answer. `None` while there is no cluster yet. The answer may take twice `limit`.
     pub fn ask_kubernetes(&self, limit: Duration) -> Option<Result<Readiness, String>> {

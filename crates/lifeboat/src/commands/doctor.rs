@@ -16,7 +16,7 @@ struct Facts {
 }
 
 pub fn run(context: &Context) -> Result<Exit> {
-    let (cache, machines) = (Context::cache_folder()?, context.machines()?);
+    let (cache, machines) = (context.cache_folder()?, context.machines()?);
     let tools = pipeline::tools_in_cache(context);
     let mirror = pipeline::mirror();
     let doctor = Doctor {

@@ -25,6 +25,14 @@ use crate::{cli::Command, context::Context, exit::Exit, hint::Advised, pipeline}
 
 /// Does what the user asked for.
 pub fn run(command: Command, context: &Context) -> Result<Exit> {
+    dispatch(command, context).map_err(|error| match context.check_cancel() {
+        Ok(()) => error,
+        // Whatever failed on the way out is not what the user wants to know.
+        Err(interrupted) => interrupted,
+    })
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<Exit> {
     match command {
         Command::Up(arguments) => up::run(&arguments, context),
         Command::Build(arguments) => build::run(&arguments, context),

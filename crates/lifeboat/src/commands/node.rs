@@ -23,9 +23,13 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<Exit> {
         NodeCommand::Prepare => lifeboat_node::prepare()?,
         NodeCommand::Provision => lifeboat_node::provision()?,
         NodeCommand::Run => lifeboat_node::run_commands()?,
-        NodeCommand::Console => match lifeboat_node::console() {},
+        NodeCommand::Console => console(),
     }
     Ok(Exit::Done)
+}
+
+fn console() -> ! {
+    match lifeboat_node::console() {}
 }
 
 fn describe(status: &Status) -> String {

@@ -13,6 +13,7 @@ struct Facts {
     schema: &'static str,
     name: MachineName,
     state: &'static str,
+    step: Option<Step>,
     image: String,
     kubernetes: String,
     created: String,
@@ -25,6 +26,13 @@ struct Facts {
     cluster: Option<Readiness>,
     silence: Option<String>,
     seconds: BTreeMap<String, f64>,
+}
+
+/// The last that the node reported.
+#[derive(Serialize)]
+struct Step {
+    step: String,
+    message: String,
 }
 
 /// `stopped`, `starting`, or `ready` once this start was seen to be; the API says more.
@@ -58,6 +66,9 @@ pub fn run(arguments: &NameArg, context: &Context) -> Result<Exit> {
     let facts = Facts {
         schema: "lifeboat.status/1",
         state,
+        step: folder
+            .last_step()
+            .map(|(step, message)| Step { step, message }),
         acceleration: run.as_ref().map(|run| run.acceleration),
         ports: if run.is_some() {
             record.ports
@@ -87,6 +98,9 @@ fn describe(facts: &Facts) -> String {
     };
     line("machine", facts.name.to_string());
     line("state", facts.state.to_owned());
+    if let Some(step) = facts.step.as_ref().filter(|_| facts.state != "ready") {
+        line("step", format!("{} {}", step.step, step.message));
+    }
     if let (Some(since), Some(acceleration)) = (&facts.since, facts.acceleration) {
         line("running", format!("since {since}, {acceleration}"));
     }
