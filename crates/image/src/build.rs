@@ -14,7 +14,7 @@ use lifeboat_archive::{
 use lifeboat_sandbox::ToolsTree;
 
 use crate::{
-    disk::{self, AssembleError, Parts},
+    disk::{self, AssembleError, Disk, Parts},
     finish::{self, Additions, FinishError, Root, Units},
     identity::Identity,
     initrd::{self, InitrdError, MODULES},
@@ -318,13 +318,20 @@ impl Builder<'_> {
     }
 
     fn state(&self) -> Result<(PathBuf, u64), BuildError> {
+        let time = self.inputs.time;
+        let dated = |kind, mode| {
+            let mut inode = Inode::new(kind, mode);
+            inode.mtime = time;
+            inode
+        };
         let mut tree = Tree::new();
-        tree.mkdir(PAYLOADS, 0o755)?;
+        for (end, _) in PAYLOADS.match_indices('/').chain([(PAYLOADS.len(), "")]) {
+            tree.insert(&PAYLOADS.as_bytes()[..end], dated(Kind::Directory, 0o755))?;
+        }
         if let Some((name, path)) = self.inputs.payload {
-            let payload = Inode::new(Kind::File(Content::file(path)?), 0o644);
+            let payload = dated(Kind::File(Content::file(path)?), 0o644);
             tree.insert(format!("{PAYLOADS}/{name}.raw").as_bytes(), payload)?;
         }
-        let time = self.inputs.time;
         let needed = state::size(&tree);
         let size = self
             .inputs
@@ -387,19 +394,11 @@ impl Builder<'_> {
                 state_size,
                 time: inputs.time,
             })?;
-            let raw = folder.join("lifeboat.raw");
-            let image = folder.join("lifeboat.qcow2");
-            std::thread::scope(|scope| {
-                let raw = scope.spawn(|| assembled.extents.write_raw(&raw, assembled.size));
-                qcow2::write(&assembled.extents, assembled.size, &image)?;
-                raw.join()
-                    .unwrap_or_else(|_| Err(io::Error::other("writing the raw disk failed")))
-            })?;
             for (path, name) in [
-                (&erofs, root::EROFS),
-                (&verity, root::VERITY),
-                (&uki.to_owned(), "lifeboat.efi"),
-                (&initrd.to_owned(), "initrd"),
+                (&*erofs, root::EROFS),
+                (&*verity, root::VERITY),
+                (uki, "lifeboat.efi"),
+                (initrd, "initrd"),
             ] {
                 fs::hard_link(path, folder.join(name))?;
             }
@@ -413,22 +412,7 @@ impl Builder<'_> {
                 inputs.components,
             );
             fs::write(folder.join("sbom.spdx.json"), json(&sbom)?)?;
-            let mut artifacts = Vec::new();
-            for name in [
-                root::EROFS,
-                root::VERITY,
-                "lifeboat.efi",
-                "initrd",
-                "vmlinuz",
-                "lifeboat.qcow2",
-            ] {
-                let (sha256, size) = Digest::of_file(&folder.join(name))?;
-                artifacts.push(Artifact {
-                    name: name.to_owned(),
-                    size,
-                    sha256: Some(sha256),
-                });
-            }
+            let mut artifacts = write_disks(&assembled, folder)?;
             // Nearly all of it is holes, which are not worth the time to hash them.
             let name = "lifeboat.raw".to_owned();
             artifacts.push(Artifact {
@@ -449,6 +433,34 @@ impl Builder<'_> {
             Ok(fs::write(folder.join("manifest.json"), json(&manifest)?)?)
         })
     }
+}
+
+/// Writes both kinds of disk at once, and hashes what is there while the disk still works.
+fn write_disks(disk: &Disk, folder: &Path) -> Result<Vec<Artifact>, BuildError> {
+    std::thread::scope(|scope| {
+        let raw = folder.join("lifeboat.raw");
+        let raw = scope.spawn(move || disk.extents.write_raw(&raw, disk.size));
+        qcow2::write(&disk.extents, disk.size, &folder.join("lifeboat.qcow2"))?;
+        let mut artifacts = Vec::new();
+        for name in [
+            root::EROFS,
+            root::VERITY,
+            "lifeboat.efi",
+            "initrd",
+            "vmlinuz",
+            "lifeboat.qcow2",
+        ] {
+            let (sha256, size) = Digest::of_file(&folder.join(name))?;
+            artifacts.push(Artifact {
+                name: name.to_owned(),
+                size,
+                sha256: Some(sha256),
+            });
+        }
+        raw.join()
+            .unwrap_or_else(|_| Err(io::Error::other("writing the raw disk failed")))?;
+        Ok(artifacts)
+    })
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
