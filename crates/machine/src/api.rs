@@ -6,7 +6,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ use ureq::{
     },
 };
 
-use crate::{Kubeconfig, kubeconfig::SERVER_NAME};
+use crate::{Kubeconfig, clock::parse_http_date, kubeconfig::SERVER_NAME};
 
 /// A client of one API server.
 #[derive(Debug)]
@@ -73,11 +73,11 @@ impl Api {
         Ok(Self { agent })
     }
 
-    /// The answer to `GET path`.
+    /// The answer to `GET path`, and the server's time if it told it.
     ///
     /// # Errors
     /// [`ApiError`] if there is none, or another status than 200.
-    pub fn get(&self, path: &str) -> Result<Value, ApiError> {
+    pub fn get(&self, path: &str) -> Result<(Value, Option<SystemTime>), ApiError> {
         let failed = |error| ApiError::Unreachable(Box::new(error));
         let mut response = self
             .agent
@@ -86,6 +86,10 @@ impl Api {
             .call()
             .map_err(failed)?;
         let status = response.status().as_u16();
+        let date = response.headers().get("date");
+        let date = date
+            .and_then(|date| date.to_str().ok())
+            .and_then(parse_http_date);
         // The body is read in any case, or the connection could not be kept.
         let body = response
             .body_mut()
@@ -99,7 +103,9 @@ impl Api {
                 status,
             });
         }
-        serde_json::from_slice(&body).map_err(|error| failed(std::io::Error::from(error).into()))
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| failed(std::io::Error::from(error).into()))?;
+        Ok((value, date))
     }
 }
 

@@ -59,6 +59,17 @@ pub fn parse_timestamp(text: &str) -> Option<SystemTime> {
     (timestamp(time) == text).then_some(time)
 }
 
+/// Reads an HTTP date in the one form that servers write (RFC 9110, 5.6.7).
+pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    parse_timestamp(&format!("{year}-{month:02}-{day}T{time}Z"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +85,13 @@ mod tests {
         ] {
             assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn http_dates_are_read() {
+        let time = parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(timestamp(time), "1994-11-06T08:49:37Z");
+        assert_eq!(parse_http_date("yesterday, at noon"), None);
     }
 
     proptest! {

@@ -99,6 +99,12 @@ pub struct Record {
     pub definition: Option<PathBuf>,
     /// Which pods it must run to be whole.
     pub expected: Expected,
+    /// Whether its disk was not started before the last start.
+    #[serde(default)]
+    pub first_start: bool,
+    /// Whether its disk was ever started.
+    #[serde(default)]
+    pub started: bool,
     /// Its last start, while that was not stopped.
     #[serde(default)]
     pub running: Option<RunState>,
@@ -450,6 +456,8 @@ impl Record {
             tools,
             definition: None,
             expected,
+            first_start: true,
+            started: false,
             running: None,
             seconds: BTreeMap::new(),
         }

@@ -35,12 +35,32 @@ pub enum StopError {
 /// [`StopError`] if the machine cannot be ended.
 pub fn stop(folder: &Folder, _lock: &MachineLock, limit: Duration) -> Result<Stopped, StopError> {
     let mut record = folder.record()?;
-    let Some(run) = record.running.take() else {
-        return Ok(Stopped::Already);
+    let stopped = match record.running.take() {
+        Some(run) => {
+            let stopped = end(folder, &run, limit)?;
+            folder.write(&record)?;
+            stopped
+        }
+        None => Stopped::Already,
     };
-    let stopped = end(folder, &run, limit)?;
-    folder.write(&record)?;
-    Ok(stopped)
+    Ok(if end_stray(folder) {
+        Stopped::Cut
+    } else {
+        stopped
+    })
+}
+
+/// Ends a QEMU of this folder that no record names: a start that was killed before it wrote
+/// one leaves such. Says whether there was one.
+pub(crate) fn end_stray(folder: &Folder) -> bool {
+    let limit = Duration::from_secs(5);
+    let Ok(mut stray) = Qmp::connect(folder, limit) else {
+        return false;
+    };
+    // It ends as it answers, so that the answer may be missing.
+    let _ = stray.execute("quit");
+    wait_until(limit, || Qmp::connect(folder, limit).is_err().then_some(()));
+    true
 }
 
 fn end(folder: &Folder, run: &RunState, limit: Duration) -> Result<Stopped, StopError> {

@@ -8,9 +8,9 @@ use std::{
 use fs_err as fs;
 
 use crate::{
-    Api, Deadline, Event, Failure, Folder, FolderError, Goal, Kubeconfig, Progress, Readiness,
+    Api, Deadline, Event, Failure, Folder, FolderError, Goal, Kubeconfig, Progress, Qmp, Readiness,
     Record, RunState, Tail, Timeline, Verdict, Watch, alive, clock::milliseconds, judge,
-    qemu_file as file,
+    parse_timestamp, qemu_file as file, timestamp,
 };
 
 /// What to wait for, and who is told meanwhile.
@@ -60,6 +60,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often the API is asked, if no report of the node says that it is time: each answer costs
 /// an emulated guest time that it boots with.
 const API_PAUSE: Duration = Duration::from_secs(3);
+/// How often QEMU is asked whether the machine runs on.
+const STATE_PAUSE: Duration = Duration::from_secs(5);
 /// How long one answer of the API may take.
 const API_LIMIT: Duration = Duration::from_secs(10);
 
@@ -116,6 +118,7 @@ struct Session<'a> {
     qemu: Tail,
     api: Option<Api>,
     next_ask: Deadline,
+    next_state: Deadline,
 }
 
 impl<'a> Session<'a> {
@@ -151,6 +154,7 @@ impl<'a> Session<'a> {
             qemu: Tail::new(folder.file(file::LOG), from(file::LOG, 0)),
             api: None,
             next_ask: Deadline::after(Duration::ZERO),
+            next_state: Deadline::after(STATE_PAUSE),
         };
         session.watch = Watch::new(goal, session.now() + limit);
         if record.direct_kernel {
@@ -197,6 +201,14 @@ impl<'a> Session<'a> {
             }
             self.next_ask = Deadline::after(API_PAUSE);
         }
+        if running && self.next_state.passed() {
+            // Another command may hold the socket for a moment; then the next look asks.
+            let limit = Duration::from_millis(500);
+            if let Ok(state) = Qmp::connect(self.folder, limit).and_then(|mut qmp| qmp.status()) {
+                self.watch.state(&state);
+            }
+            self.next_state = Deadline::after(STATE_PAUSE);
+        }
         Ok(())
     }
 
@@ -239,13 +251,26 @@ impl<'a> Session<'a> {
 /// Asks the API once: for the nodes, and for the pods when those are Ready.
 fn ask(api: &Api, record: &Record, run: &RunState, goal: Goal) -> Result<Readiness, String> {
     let text = |error: crate::ApiError| error.to_string();
-    let nodes = api.get("/api/v1/nodes").map_err(text)?;
-    let first = judge(&nodes, None, &record.expected, &run.since);
+    let (nodes, date) = api.get("/api/v1/nodes").map_err(text)?;
+    let since = since(record, run, date);
+    let first = judge(&nodes, None, &record.expected, &since);
     if !first.nodes || goal == Goal::Node {
         return Ok(first);
     }
-    let pods = api.get("/api/v1/pods").map_err(text)?;
-    Ok(judge(&nodes, Some(&pods), &record.expected, &run.since))
+    let (pods, _) = api.get("/api/v1/pods").map_err(text)?;
+    Ok(judge(&nodes, Some(&pods), &record.expected, &since))
+}
+
+/// The guest's time at its start, before which nothing that it wrote counts. A cluster's first
+/// start has no state from before; and the guest's clock may be right where the host's is not.
+fn since(record: &Record, run: &RunState, guest_now: Option<SystemTime>) -> String {
+    if record.first_start {
+        return String::new();
+    }
+    let now = SystemTime::now();
+    let behind = guest_now.and_then(|guest| now.duration_since(guest).ok());
+    let start = parse_timestamp(&run.since).unwrap_or(now);
+    timestamp(start - behind.unwrap_or_default())
 }
 
 /// What the API says of a running machine now; `None` if it runs none yet.

@@ -323,6 +323,24 @@ impl Watch {
         }
     }
 
+    /// QEMU says that the machine does not run on: `io-error`, `internal-error`, …
+    pub fn state(&mut self, state: &str) {
+        let reason = match state {
+            "io-error" => "QEMU cannot write the disk of the machine: is the host's disk full?",
+            "internal-error" => "QEMU cannot run the guest on",
+            "guest-panicked" => "the guest panicked",
+            "paused" => "the machine is paused",
+            _ => return,
+        };
+        let lines = self.console_tail();
+        self.fail(
+            self.step.clone(),
+            reason.to_owned(),
+            LogName::Console,
+            lines,
+        );
+    }
+
     /// The API was asked.
     pub fn api(&mut self, answer: Result<Readiness, String>, now: Duration) {
         match answer {

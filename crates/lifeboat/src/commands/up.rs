@@ -111,13 +111,10 @@ fn prepare(
                 .printer
                 .note(format!("machine `{name}` runs already"));
         } else {
-            // The definition may have changed since; its node part counts from the next boot.
-            if loaded.file.is_some() && loaded.file == record.definition {
-                write_config(context, folder, loaded)?;
-            }
-            context
-                .printer
-                .note(format!("machine `{name}` boots again with its disk"));
+            refresh(arguments, context, loaded, folder, record)?;
+            context.printer.note(format!(
+                "machine `{name}` boots again with its disk; `--fresh` makes a new one"
+            ));
         }
         return Ok((folder.clone(), None));
     }
@@ -194,6 +191,28 @@ fn node_config(context: &Context, name: &MachineName, loaded: &Loaded) -> Result
 fn write_config(context: &Context, folder: &Folder, loaded: &Loaded) -> Result<()> {
     let config = node_config(context, folder.name(), loaded)?;
     Ok(folder.write_private("config.json", config.as_bytes())?)
+}
+
+/// Brings a stopped machine up to its definition, as far as its disk stays: the settings of the
+/// node count from the next boot, processors and memory as well.
+fn refresh(
+    arguments: &UpArgs,
+    context: &Context,
+    loaded: &Loaded,
+    folder: &Folder,
+    mut record: Record,
+) -> Result<()> {
+    // Another folder's definition, or none, says nothing about this machine.
+    if loaded.file.is_some() && loaded.file == record.definition {
+        let machine = &loaded.definition.machine;
+        record.hardware.cpus = machine.cpus;
+        record.hardware.memory_mib = machine.memory.as_mib();
+        write_config(context, folder, loaded)?;
+    }
+    if let Some(kind) = arguments.boot {
+        record.direct_kernel = kind == BootKind::Kernel;
+    }
+    Ok(folder.write(&record)?)
 }
 
 fn accelerate(arguments: &UpArgs, context: &Context, tools: &dyn Tools) -> Result<Acceleration> {

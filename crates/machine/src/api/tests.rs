@@ -18,6 +18,7 @@ use rustls::{
 };
 
 use super::*;
+use crate::timestamp;
 
 macro_rules! file {
     ($name:literal) => {
@@ -83,7 +84,7 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>) {
             _ => ("403 Forbidden", "{}"),
         };
         let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let whole = head + body;
@@ -97,7 +98,9 @@ fn one_connection_serves_all_requests() {
     let port = serve(Arc::clone(&connections));
     let api = Api::new(&kubeconfig(), port, Duration::from_secs(20)).unwrap();
     for _ in 0..3 {
-        assert_eq!(api.get("/ok").unwrap(), serde_json::json!({"items": []}));
+        let (value, date) = api.get("/ok").unwrap();
+        assert_eq!(value, serde_json::json!({"items": []}));
+        assert_eq!(timestamp(date.unwrap()), "1994-11-06T08:49:37Z");
         let refused = api.get("/other").unwrap_err();
         assert_eq!(
             refused.to_string(),

@@ -240,6 +240,7 @@ impl Machine for Qemu<'_> {
         {
             return Ok(record);
         }
+        power::end_stray(folder);
         let boot = self
             .prepare(folder, &record)
             .map_err(|source| StartError::Prepare {
@@ -270,6 +271,8 @@ impl Machine for Qemu<'_> {
                 other => break other?,
             }
         };
+        record.first_start = !record.started;
+        record.started = true;
         record.running = Some(RunState {
             process,
             acceleration: self.acceleration,

@@ -183,3 +183,12 @@ fn kvm_that_stops_is_named() {
     watch.qemu("KVM internal error. Suberror: 1");
     assert_eq!(failed(&watch, 17).step, "acceleration");
 }
+
+#[test]
+fn a_disk_that_cannot_be_written_is_named() {
+    let mut watch = booted();
+    watch.state("running");
+    assert!(matches!(watch.verdict(seconds(17)), Verdict::Waiting(_)));
+    watch.state("io-error");
+    assert!(failed(&watch, 17).reason.contains("disk full"));
+}
