@@ -305,7 +305,8 @@ impl Watch {
         self.saw_kernel |= line.contains("Linux version")
             || line.starts_with("[    ")
             || line.contains("BdsDxe: starting");
-        if self.saw_kernel && self.step == "firmware" {
+        // The second of them is a guest that restarted: its old step is past.
+        if self.saw_kernel && (self.step == "firmware" || line.contains("Linux version")) {
             "kernel".clone_into(&mut self.step);
         }
         self.console.push_back(line);

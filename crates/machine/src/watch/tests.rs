@@ -192,3 +192,10 @@ fn a_disk_that_cannot_be_written_is_named() {
     watch.state("io-error");
     assert!(failed(&watch, 17).reason.contains("disk full"));
 }
+
+#[test]
+fn a_guest_that_restarts_is_at_its_kernel_again() {
+    let mut watch = booted();
+    watch.console("[    0.000000] Linux version 6.12", seconds(30));
+    assert_eq!(failed(&watch, 300).step, "kernel");
+}
