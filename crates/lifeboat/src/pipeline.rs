@@ -100,7 +100,10 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     let components = [Component {
         name: "kubernetes".to_owned(),
         version: payload.manifest.kubernetes.clone(),
-        purl: format!("pkg:golang/k8s.io/kubernetes@v{}", payload.manifest.kubernetes),
+        purl: format!(
+            "pkg:golang/k8s.io/kubernetes@v{}",
+            payload.manifest.kubernetes
+        ),
         license: Some("Apache-2.0".to_owned()),
     }];
     let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
@@ -114,7 +117,11 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
             files: Some(&files),
             payload: Some((&payload.manifest.name, &payload.path)),
             components: &components,
-            public_keys: &[("payload.pem".to_owned(), key::public_pem(&key.verifying_key())?.into_bytes())].into(),
+            public_keys: &[(
+                "payload.pem".to_owned(),
+                key::public_pem(&key.verifying_key())?.into_bytes(),
+            )]
+            .into(),
             units: &overlay::units(&loaded.definition),
             command_line: &[],
             state_size: None,
@@ -155,7 +162,10 @@ fn payload(
     if wanted != lifeboat_payload::KUBERNETES {
         return Err(Advised::new(
             format!("Kubernetes {wanted} cannot be built by this version of Lifeboat"),
-            format!("its modules are pinned at {}; name that, or its minor", lifeboat_payload::KUBERNETES),
+            format!(
+                "its modules are pinned at {}; name that, or its minor",
+                lifeboat_payload::KUBERNETES
+            ),
         ));
     }
     let spec = PayloadSpec {
@@ -166,7 +176,9 @@ fn payload(
         ..PayloadSpec::default()
     };
     let debs = workshop.unpacked(lock, sets::PAYLOAD)?;
-    workshop.reporter.phase("payload", "Kubernetes from its modules");
+    workshop
+        .reporter
+        .phase("payload", "Kubernetes from its modules");
     Ok(lifeboat_payload::build(
         &workshop.cache,
         &spec,
@@ -182,7 +194,9 @@ fn payload(
 fn expected(definition: &Definition) -> Expected {
     let mut expected = Expected::default();
     if definition.image.cni == Cni::Flannel {
-        expected.pods.push(("kube-flannel".to_owned(), "kube-flannel-".to_owned()));
+        expected
+            .pods
+            .push(("kube-flannel".to_owned(), "kube-flannel-".to_owned()));
     }
     expected
 }
@@ -210,11 +224,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
 }
 
 /// Makes the lock, or moves the named packages (all if the list is empty) in it.
-pub fn lock(
-    context: &Context,
-    loaded: &Loaded,
-    update: Option<&[String]>,
-) -> Result<LockChanges> {
+pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Result<LockChanges> {
     let policy = match update {
         None => Policy::Follow,
         Some([]) => Policy::UpdateAll,
@@ -226,9 +236,17 @@ pub fn lock(
     let (_, changes) = lock::settle(&workshop, &sets::of(&loaded.definition), &file, &policy)?;
     let changes = changes
         .into_iter()
-        .map(|change| (format!("{}/{}", change.set, change.package), (change.before, change.now)))
+        .map(|change| {
+            (
+                format!("{}/{}", change.set, change.package),
+                (change.before, change.now),
+            )
+        })
         .collect();
-    Ok(LockChanges { lock: file, changes })
+    Ok(LockChanges {
+        lock: file,
+        changes,
+    })
 }
 
 /// The lock of the tools that verbs need which have no definition at hand.
@@ -267,7 +285,10 @@ pub fn mirror() -> String {
     let mirrors = Mirrors::of_host(|name| std::env::var_os(name));
     let debian = lifeboat_archive::DEBIAN;
     let url = mirrors.urls(debian).into_iter().next();
-    format!("{}/dists/trixie/InRelease", url.as_deref().unwrap_or(debian))
+    format!(
+        "{}/dists/trixie/InRelease",
+        url.as_deref().unwrap_or(debian)
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,12 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { set, package, before, now } = self;
+        let Self {
+            set,
+            package,
+            before,
+            now,
+        } = self;
         match (before, now) {
             (Some(before), Some(now)) => write!(f, "{set}: {package} {before} -> {now}"),
             (None, Some(now)) => write!(f, "{set}: {package} {now} added"),
@@ -69,7 +74,10 @@ pub fn settle(
             "name a package as it stands in the lock",
         ));
     }
-    let mut lock = Lock { sets: BTreeMap::new(), ..old.clone() };
+    let mut lock = Lock {
+        sets: BTreeMap::new(),
+        ..old.clone()
+    };
     for set in sets {
         let known = old.sets.get(set.name);
         let named = |name: &str| known.is_some_and(|known| known.package(name).is_some());
@@ -82,7 +90,11 @@ pub fn settle(
         let now = match fits {
             Some(known) if !again => known.clone(),
             _ if *policy == Policy::Locked => {
-                let why = if known.is_some() { "was made for other packages" } else { "is missing" };
+                let why = if known.is_some() {
+                    "was made for other packages"
+                } else {
+                    "is missing"
+                };
                 let (file, name) = (file.display(), set.name);
                 return Err(Advised::new(
                     format!("`{file}` does not answer the definition: its set `{name}` {why}"),
@@ -93,7 +105,11 @@ pub fn settle(
         };
         lock.sets.insert(set.name.to_owned(), now);
     }
-    let changes = if is_new { Vec::new() } else { compare(&old, &lock) };
+    let changes = if is_new {
+        Vec::new()
+    } else {
+        compare(&old, &lock)
+    };
     if is_new || lock != old {
         lock.write(file)?;
     }
@@ -114,15 +130,27 @@ fn compare(old: &Lock, new: &Lock) -> Vec<Change> {
         };
         let (before, now) = (packages(old), packages(new));
         let version = |packages: &[(String, String)], name: &str| {
-            packages.iter().find(|package| package.0 == name).map(|package| package.1.clone())
+            packages
+                .iter()
+                .find(|package| package.0 == name)
+                .map(|package| package.1.clone())
         };
-        let mut names: Vec<&String> = before.iter().chain(&now).map(|package| &package.0).collect();
+        let mut names: Vec<&String> = before
+            .iter()
+            .chain(&now)
+            .map(|package| &package.0)
+            .collect();
         names.sort();
         names.dedup();
         for package in names {
             let (before, now) = (version(&before, package), version(&now, package));
             if before != now {
-                changes.push(Change { set: name.clone(), package: package.clone(), before, now });
+                changes.push(Change {
+                    set: name.clone(),
+                    package: package.clone(),
+                    before,
+                    now,
+                });
             }
         }
     }
@@ -154,13 +182,22 @@ mod tests {
             repositories: Vec::new(),
             packages,
         };
-        Lock { sets: [("image".to_owned(), set)].into(), ..Lock::default() }
+        Lock {
+            sets: [("image".to_owned(), set)].into(),
+            ..Lock::default()
+        }
     }
 
     #[test]
     fn what_moved_came_and_went_is_told() {
-        let changes = compare(&lock(&[("a", "1"), ("b", "1"), ("c", "1")]), &lock(&[("a", "1"), ("b", "2"), ("d", "1")]));
+        let changes = compare(
+            &lock(&[("a", "1"), ("b", "1"), ("c", "1")]),
+            &lock(&[("a", "1"), ("b", "2"), ("d", "1")]),
+        );
         let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["image: b 1 -> 2", "image: c 1 removed", "image: d 1 added"]);
+        assert_eq!(
+            told,
+            ["image: b 1 -> 2", "image: c 1 removed", "image: d 1 added"]
+        );
     }
 }

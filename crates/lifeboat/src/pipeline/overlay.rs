@@ -30,8 +30,15 @@ pub fn of_definition(definition: &Definition, folder: &Path, base: &Tree) -> Res
     for bundle in bundles(definition) {
         for file in &bundle.files {
             let content = Content::inline(&file.content);
-            put(&mut tree, &names, file.path.as_str(), content, &file.mode, &file.owner)
-                .with_context(|| format!("bundle `{}`", bundle.name.as_str()))?;
+            put(
+                &mut tree,
+                &names,
+                file.path.as_str(),
+                content,
+                &file.mode,
+                &file.owner,
+            )
+            .with_context(|| format!("bundle `{}`", bundle.name.as_str()))?;
         }
     }
     for (index, file) in definition.image.files.iter().enumerate() {
@@ -40,8 +47,15 @@ pub fn of_definition(definition: &Definition, folder: &Path, base: &Tree) -> Res
                 .with_context(|| format!("image.files.{index}.source cannot be read"))?,
             (None, content) => Content::inline(content.as_deref().unwrap_or_default()),
         };
-        put(&mut tree, &names, file.path.as_str(), content, &file.mode, &file.owner)
-            .with_context(|| format!("image.files.{index}"))?;
+        put(
+            &mut tree,
+            &names,
+            file.path.as_str(),
+            content,
+            &file.mode,
+            &file.owner,
+        )
+        .with_context(|| format!("image.files.{index}"))?;
     }
     Ok(tree)
 }
@@ -50,7 +64,10 @@ pub fn of_definition(definition: &Definition, folder: &Path, base: &Tree) -> Res
 pub fn units(definition: &Definition) -> Units {
     let mut units = Units::default();
     let base = &bundle::base().units;
-    for more in bundles(definition).map(|bundle| &bundle.units).chain([base]) {
+    for more in bundles(definition)
+        .map(|bundle| &bundle.units)
+        .chain([base])
+    {
         units.enable.extend(more.enable.iter().cloned());
         units.disable.extend(more.disable.iter().cloned());
         units.mask.extend(more.mask.iter().cloned());
@@ -60,7 +77,11 @@ pub fn units(definition: &Definition) -> Units {
 
 /// The bundles that the definition names.
 pub fn bundles(definition: &Definition) -> impl Iterator<Item = &'static bundle::Bundle> {
-    definition.image.bundles.iter().filter_map(|name| bundle::find(name.as_str()))
+    definition
+        .image
+        .bundles
+        .iter()
+        .filter_map(|name| bundle::find(name.as_str()))
 }
 
 fn put(
@@ -97,15 +118,19 @@ impl Names {
                 _ => Ok(String::new()),
             }
         };
-        Ok(Self { passwd: text("etc/passwd")?, group: text("etc/group")? })
+        Ok(Self {
+            passwd: text("etc/passwd")?,
+            group: text("etc/group")?,
+        })
     }
 
     fn user(&self, name: &str) -> Result<(u32, u32)> {
         if let Ok(id) = name.parse() {
             return Ok((id, id));
         }
-        let found = find(&self.passwd, name)
-            .and_then(|mut fields| Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?)));
+        let found = find(&self.passwd, name).and_then(|mut fields| {
+            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        });
         found.ok_or_else(|| unknown("user", name))
     }
 
@@ -120,9 +145,9 @@ impl Names {
 
 /// The fields after name and password. Source: passwd(5), group(5).
 fn find<'a>(text: &'a str, name: &str) -> Option<impl Iterator<Item = &'a str>> {
-    text.lines().map(|line| line.split(':')).find_map(|mut fields| {
-        (fields.next() == Some(name)).then(|| fields.skip(1))
-    })
+    text.lines()
+        .map(|line| line.split(':'))
+        .find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.skip(1)))
 }
 
 fn unknown(what: &str, name: &str) -> anyhow::Error {
@@ -139,9 +164,16 @@ mod tests {
     #[test]
     fn owners_are_those_of_the_image() {
         let mut base = Tree::new();
-        base.write("etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\nssh:x:101:65534::/:/bin/false\n").unwrap();
-        base.write("etc/group", 0o644, "root:x:0:\nshadow:x:42:\n").unwrap();
-        let text = "image: {files: [{path: /etc/a, content: x, owner: 'ssh:shadow', mode: '0640'}]}";
+        base.write(
+            "etc/passwd",
+            0o644,
+            "root:x:0:0::/root:/bin/sh\nssh:x:101:65534::/:/bin/false\n",
+        )
+        .unwrap();
+        base.write("etc/group", 0o644, "root:x:0:\nshadow:x:42:\n")
+            .unwrap();
+        let text =
+            "image: {files: [{path: /etc/a, content: x, owner: 'ssh:shadow', mode: '0640'}]}";
         let definition = lifeboat_config::parse("lifeboat.yaml", text.as_bytes()).unwrap();
         let tree = of_definition(&definition, Path::new("/"), &base).unwrap();
         let inode = tree.get("etc/a").unwrap();

@@ -39,7 +39,12 @@ fn request(suite: &str, base: Base, names: Vec<String>) -> Request {
     Request {
         repositories: Repository::debian(suite),
         architecture: ARCHITECTURE.to_owned(),
-        wishes: Wishes { names, base, pins: BTreeMap::new(), exclude: BTreeSet::new() },
+        wishes: Wishes {
+            names,
+            base,
+            pins: BTreeMap::new(),
+            exclude: BTreeSet::new(),
+        },
     }
 }
 
@@ -48,13 +53,24 @@ pub fn of(definition: &Definition) -> Vec<Set> {
     let image = &definition.image;
     let suite = image.base.suite();
     let base = bundle::base();
-    let bundles: Vec<_> =
-        image.bundles.iter().filter_map(|name| bundle::find(name.as_str())).collect();
+    let bundles: Vec<_> = image
+        .bundles
+        .iter()
+        .filter_map(|name| bundle::find(name.as_str()))
+        .collect();
 
     let mut names: BTreeSet<String> = BTreeSet::new();
     names.insert(base.kernel(image.kernel).as_str().to_owned());
-    names.extend(lifeboat_image::IMAGE_PACKAGES.iter().map(|&name| name.to_owned()));
-    names.extend(base.packages.iter().map(|package| package.name.as_str().to_owned()));
+    names.extend(
+        lifeboat_image::IMAGE_PACKAGES
+            .iter()
+            .map(|&name| name.to_owned()),
+    );
+    names.extend(
+        base.packages
+            .iter()
+            .map(|package| package.name.as_str().to_owned()),
+    );
     names.extend(
         bundles
             .iter()
@@ -78,15 +94,28 @@ pub fn of(definition: &Definition) -> Vec<Set> {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let tools = [TOOL_PACKAGES.as_slice(), lifeboat_image::TOOL_PACKAGES].concat();
     vec![
-        Set { name: IMAGE, request: root },
-        Set { name: PAYLOAD, request: request(suite, Base::None, owned(lifeboat_payload::images::PACKAGES)) },
-        Set { name: TOOLS, request: request(suite, Base::None, owned(&tools)) },
+        Set {
+            name: IMAGE,
+            request: root,
+        },
+        Set {
+            name: PAYLOAD,
+            request: request(suite, Base::None, owned(lifeboat_payload::images::PACKAGES)),
+        },
+        Set {
+            name: TOOLS,
+            request: request(suite, Base::None, owned(&tools)),
+        },
     ]
 }
 
 /// The Go toolchain, from the first suite on that has one that is new enough.
 pub fn go() -> Set {
-    let mut request = request("trixie", Base::None, vec!["golang-1.26-go/trixie-backports".to_owned()]);
+    let mut request = request(
+        "trixie",
+        Base::None,
+        vec!["golang-1.26-go/trixie-backports".to_owned()],
+    );
     request.repositories.push(Repository {
         keys: Keys::Debian,
         ..Repository::debian_on_demand("trixie-backports")
@@ -109,7 +138,13 @@ mod tests {
     #[test]
     fn packages_of_bundles_and_the_user_are_asked_for() {
         let names = names("image: {bundles: [cockpit], packages: [htop]}");
-        for name in ["systemd", "cockpit-ws", "htop", "crun", "linux-image-cloud-amd64"] {
+        for name in [
+            "systemd",
+            "cockpit-ws",
+            "htop",
+            "crun",
+            "linux-image-cloud-amd64",
+        ] {
             assert!(names.iter().any(|one| one == name), "{name}");
         }
     }
@@ -117,7 +152,13 @@ mod tests {
     #[test]
     fn what_a_bundle_bans_is_banned() {
         let sets = of(&definition("image: {bundles: [cockpit]}"));
-        assert!(sets[0].request.wishes.exclude.contains("cockpit-packagekit"));
+        assert!(
+            sets[0]
+                .request
+                .wishes
+                .exclude
+                .contains("cockpit-packagekit")
+        );
     }
 
     #[test]

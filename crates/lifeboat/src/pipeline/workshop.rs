@@ -51,19 +51,33 @@ impl<'a> Workshop<'a> {
 
     /// The packages of a set, downloaded, verified and unpacked.
     pub fn unpacked(&self, lock: &Lock, set: &'static str) -> Result<Vec<UnpackedDeb>> {
-        let locked = lock.sets.get(set).with_context(|| format!("the lock has no set `{set}`"))?;
-        self.reporter.phase("download", &format!("packages of `{set}`"));
-        let files = download(&self.cache, locked, &self.mirrors, self.reporter, self.cancel)
-            .with_context(|| format!("cannot download the packages of `{set}`"))?;
+        let locked = lock
+            .sets
+            .get(set)
+            .with_context(|| format!("the lock has no set `{set}`"))?;
+        self.reporter
+            .phase("download", &format!("packages of `{set}`"));
+        let files = download(
+            &self.cache,
+            locked,
+            &self.mirrors,
+            self.reporter,
+            self.cancel,
+        )
+        .with_context(|| format!("cannot download the packages of `{set}`"))?;
         let debs: Vec<DebFile> = files
             .into_iter()
             .map(|(package, path)| DebFile {
                 path,
                 sha256: package.sha256,
-                name: format!("{}_{}_{}.deb", package.name, package.version, package.architecture),
+                name: format!(
+                    "{}_{}_{}.deb",
+                    package.name, package.version, package.architecture
+                ),
             })
             .collect();
-        self.reporter.phase("unpack", &format!("packages of `{set}`"));
+        self.reporter
+            .phase("unpack", &format!("packages of `{set}`"));
         Ok(unpack(&self.cache, &debs, self.reporter, self.cancel)?)
     }
 
@@ -85,7 +99,12 @@ impl<'a> Workshop<'a> {
     pub fn base(&self, lock: &Lock) -> Result<(Tree, i64)> {
         let debs = self.unpacked(lock, sets::IMAGE)?;
         let mut options = MergeOptions::unpacked();
-        for pattern in ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/lintian/*"] {
+        for pattern in [
+            "/usr/share/doc/*",
+            "/usr/share/man/*",
+            "/usr/share/info/*",
+            "/usr/share/lintian/*",
+        ] {
             options = options.exclude(pattern);
         }
         // Licences stay with what they cover.
@@ -93,7 +112,11 @@ impl<'a> Workshop<'a> {
         let digests: Vec<[u8; 32]> = debs.iter().map(|deb| deb.sha256.0).collect();
         let key = Digest::of_parts(digests.iter().map(<[u8; 32]>::as_slice));
         let newest = |tree: &Tree| tree.iter().map(|(_, _, inode)| inode.mtime).max();
-        let time = debs.iter().filter_map(|deb| newest(&deb.tree)).max().unwrap_or_default();
+        let time = debs
+            .iter()
+            .filter_map(|deb| newest(&deb.tree))
+            .max()
+            .unwrap_or_default();
         let tree = merge(&debs, &options)?;
         self.reporter.phase("configure", "maintainer scripts");
         Ok((configure(&self.cache, &tree, &key)?, time))
