@@ -1,10 +1,15 @@
 //! The node's state on its consoles, as plain lines whenever it changes.
 
-use std::{fs::OpenOptions, io::Write as _, path::Path, time::Duration};
+use std::{
+    fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration,
+};
 
 use fs_err as fs;
 
 use crate::status;
+
+/// `O_NOCTTY`: a console that is opened does not become ours.
+const NOCTTY: i32 = 0o400;
 
 /// Shows the state on every console of the kernel until the process ends.
 pub fn run() -> std::convert::Infallible {
@@ -39,16 +44,13 @@ fn consoles(active: &str) -> Vec<String> {
 
 fn show(lines: &[String]) {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let text: String = lines
-        .iter()
-        .map(|line| format!("lifeboat: {line}\r\n"))
-        .collect();
+    let text = lines.iter().fold(String::new(), |text, line| {
+        text + "lifeboat: " + line + "\r\n"
+    });
     for device in consoles(&active) {
         if !Path::new(&device).exists() {
             continue;
         }
-        const NOCTTY: i32 = 0o400;
-        use std::os::unix::fs::OpenOptionsExt as _;
         let opened = OpenOptions::new()
             .write(true)
             .custom_flags(NOCTTY)

@@ -22,7 +22,10 @@ pub enum Content {
 
 /// Programs of the payload that are on the path: links into /usr/bin.
 const PROGRAMS: [(&str, &str); 6] = [
-    ("/usr/bin/containerd", "/opt/kubernetes/current/bin/containerd"),
+    (
+        "/usr/bin/containerd",
+        "/opt/kubernetes/current/bin/containerd",
+    ),
     (
         "/usr/bin/containerd-shim-runc-v2",
         "/opt/kubernetes/current/bin/containerd-shim-runc-v2",
@@ -49,7 +52,10 @@ macro_rules! file {
 }
 
 const FILES: [(&str, &[u8]); 15] = [
-    file!("/usr/lib/systemd/system/containerd.service", "containerd.service"),
+    file!(
+        "/usr/lib/systemd/system/containerd.service",
+        "containerd.service"
+    ),
     file!("/usr/lib/systemd/system/kubelet.service", "kubelet.service"),
     file!("/usr/lib/systemd/system/kubelet.path", "kubelet.path"),
     file!(
@@ -64,16 +70,34 @@ const FILES: [(&str, &[u8]); 15] = [
         "/usr/lib/systemd/system/lifeboat-console.service",
         "lifeboat-console.service"
     ),
-    file!("/usr/lib/systemd/system/lifeboat-run.service", "lifeboat-run.service"),
-    file!("/usr/lib/systemd/system/dbus.socket.d/10-lifeboat.conf", "dbus.socket.conf"),
+    file!(
+        "/usr/lib/systemd/system/lifeboat-run.service",
+        "lifeboat-run.service"
+    ),
+    file!(
+        "/usr/lib/systemd/system/dbus.socket.d/10-lifeboat.conf",
+        "dbus.socket.conf"
+    ),
     file!(
         "/usr/lib/systemd/system/systemd-logind.service.d/10-lifeboat.conf",
         "late.conf"
     ),
-    file!("/usr/lib/systemd/system-preset/00-lifeboat.preset", "lifeboat.preset"),
-    file!("/usr/lib/systemd/system.conf.d/10-lifeboat.conf", "system.conf"),
-    file!("/usr/lib/systemd/journald.conf.d/10-lifeboat.conf", "journald.conf"),
-    file!("/usr/lib/systemd/resolved.conf.d/10-lifeboat.conf", "resolved.conf"),
+    file!(
+        "/usr/lib/systemd/system-preset/00-lifeboat.preset",
+        "lifeboat.preset"
+    ),
+    file!(
+        "/usr/lib/systemd/system.conf.d/10-lifeboat.conf",
+        "system.conf"
+    ),
+    file!(
+        "/usr/lib/systemd/journald.conf.d/10-lifeboat.conf",
+        "journald.conf"
+    ),
+    file!(
+        "/usr/lib/systemd/resolved.conf.d/10-lifeboat.conf",
+        "resolved.conf"
+    ),
     file!("/usr/lib/tmpfiles.d/lifeboat.conf", "tmpfiles.conf"),
     file!("/etc/ssh/sshd_config.d/10-lifeboat.conf", "sshd.conf"),
 ];
@@ -209,7 +233,11 @@ mod tests {
                 assert!(files.iter().any(|file| file.path == unit), "{unit}");
             }
             let name = unit.rsplit('/').next().unwrap();
-            assert!(!MASKED.iter().any(|path| path.ends_with(&format!("/{name}"))));
+            assert!(
+                !MASKED
+                    .iter()
+                    .any(|path| path.ends_with(&format!("/{name}")))
+            );
         }
     }
 }

@@ -35,7 +35,11 @@ pub struct Status {
 /// Reads the state of this node.
 pub fn read() -> Status {
     let boot = Boot::read().unwrap_or_default();
-    from(boot, &report::read_log(Path::new(report::LOG)), provision::address())
+    from(
+        boot,
+        &report::read_log(Path::new(report::LOG)),
+        provision::address(),
+    )
 }
 
 fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
@@ -108,9 +112,10 @@ pub(crate) fn lines(status: &Status) -> Vec<String> {
     let mut lines = vec![format!(
         "{}  {}  {}",
         status.hostname,
-        status
-            .address
-            .map_or_else(|| "no address yet".to_owned(), |address| address.to_string()),
+        status.address.map_or_else(
+            || "no address yet".to_owned(),
+            |address| address.to_string()
+        ),
         status.state,
     )];
     match &status.payload {
@@ -169,7 +174,10 @@ mod tests {
         let status = from(boot(), &events, Some([10, 0, 2, 15].into()));
         assert_eq!(
             lines(&status),
-            ["n1  10.0.2.15  ready", "  Kubernetes 1.36.3 (containerd, flannel)"]
+            [
+                "n1  10.0.2.15  ready",
+                "  Kubernetes 1.36.3 (containerd, flannel)"
+            ]
         );
         assert_eq!(from(Boot::default(), &[], None).state, "idle");
     }

@@ -52,6 +52,9 @@ const DM_HEADER: usize = 312;
 const DM_TARGET: usize = 40;
 /// Our buffer: the header, one target and its parameters.
 const DM_BUFFER: usize = 4096;
+/// The same two sizes as the header's fields have them.
+const DM_HEADER_SIZE: u32 = 312;
+const DM_BUFFER_SIZE: u32 = 4096;
 const DM_READONLY_FLAG: u32 = 1;
 
 #[repr(C, align(8))]
@@ -77,8 +80,8 @@ impl DmBuffer {
         let mut buffer = Self([0; DM_BUFFER]);
         // version 4.0.0, data_size, data_start
         buffer.put(0, &4_u32.to_ne_bytes());
-        buffer.put(12, &(DM_BUFFER as u32).to_ne_bytes());
-        buffer.put(16, &(DM_HEADER as u32).to_ne_bytes());
+        buffer.put(12, &DM_BUFFER_SIZE.to_ne_bytes());
+        buffer.put(16, &DM_HEADER_SIZE.to_ne_bytes());
         buffer.put(28, &flags.to_ne_bytes());
         buffer.put(48, name.as_bytes());
         buffer.put(176, uuid.as_bytes());
@@ -90,13 +93,14 @@ impl DmBuffer {
     }
 
     fn device(&self) -> DeviceNumber {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.0[40..48]);
+        // The upper half of the field is not used.
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.0[40..44]);
         // huge_encode_dev: 12 bits major from bit 8, minor in bits 0 to 7 and 20 to 31.
-        let device = u64::from_ne_bytes(bytes);
+        let device = u32::from_ne_bytes(bytes);
         DeviceNumber {
-            major: ((device >> 8) & 0xfff) as u32,
-            minor: ((device & 0xff) | ((device >> 12) & 0xf_ff00)) as u32,
+            major: (device >> 8) & 0xfff,
+            minor: (device & 0xff) | ((device >> 12) & 0xf_ff00),
         }
     }
 
@@ -286,7 +290,10 @@ struct BlkpgArgument {
 ///
 /// # Errors
 /// What the kernel answers, e.g. `EBUSY` if it overlaps another partition.
-#[expect(unsafe_code, reason = "rustix has no safe call for BLKPG (linux/blkpg.h)")]
+#[expect(
+    unsafe_code,
+    reason = "rustix has no safe call for BLKPG (linux/blkpg.h)"
+)]
 pub fn resize_partition(disk: &File, number: u32, start: u64, length: u64) -> io::Result<()> {
     let mut partition = BlkpgPartition {
         start: i64::try_from(start).map_err(io::Error::other)?,
@@ -340,4 +347,87 @@ pub fn device_number(path: &Path) -> io::Result<DeviceNumber> {
         major: rustix::fs::major(stat.st_rdev),
         minor: rustix::fs::minor(stat.st_rdev),
     })
+}
+
+const SIOCGIFFLAGS: Opcode = 0x8913;
+const SIOCSIFFLAGS: Opcode = 0x8914;
+const IFF_UP: u16 = 1;
+
+/// `struct ifreq` with its flags (linux/if.h).
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+fn interface_name(name: &str) -> io::Result<[u8; 16]> {
+    let mut field = [0; 16];
+    match field.get_mut(..name.len()) {
+        // The last byte stays zero.
+        Some(place) if name.len() < 16 => place.copy_from_slice(name.as_bytes()),
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("`{name}` is no interface's name"),
+            ));
+        }
+    }
+    Ok(field)
+}
+
+/// Brings a network interface up.
+///
+/// # Errors
+/// What the kernel answers.
+#[expect(
+    unsafe_code,
+    reason = "rustix has no interface flags (linux/sockios.h)"
+)]
+pub fn bring_up(name: &str) -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let mut request = InterfaceRequest {
+        name: interface_name(name)?,
+        flags: 0,
+        rest: [0; 22],
+    };
+    // SAFETY: SIOCGIFFLAGS and SIOCSIFFLAGS read and write one `struct ifreq` of 40 bytes, the
+    // layout of `InterfaceRequest`, which outlives both calls.
+    unsafe {
+        ioctl::ioctl(
+            &socket,
+            ioctl::Updater::<SIOCGIFFLAGS, InterfaceRequest>::new(&mut request),
+        )?;
+        if request.flags & IFF_UP == 0 {
+            request.flags |= IFF_UP;
+            ioctl::ioctl(
+                &socket,
+                ioctl::Updater::<SIOCSIFFLAGS, InterfaceRequest>::new(&mut request),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets a socket send and receive on one interface only.
+///
+/// # Errors
+/// What the kernel answers.
+#[expect(unsafe_code, reason = "rustix has no SO_BINDTODEVICE (socket(7))")]
+pub fn bind_to_interface(socket: &impl AsFd, name: &str) -> io::Result<()> {
+    let name = interface_name(name)?;
+    // SAFETY: the kernel reads at most the 16 bytes of `name`, which outlives the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name.as_ptr().cast(),
+            16,
+        )
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
 }

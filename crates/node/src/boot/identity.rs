@@ -18,10 +18,8 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < N {
-        filled += rustix::rand::getrandom(
-            &mut bytes[filled..],
-            rustix::rand::GetRandomFlags::empty(),
-        )?;
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     Ok(bytes)
 }
@@ -193,7 +191,9 @@ mod tests {
         let text = openssh_private_key(&SigningKey::from_bytes(&[7; 32]), [1, 2, 3, 4], "n1");
         let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
         let blob = STANDARD.decode(body).unwrap();
-        assert!(blob.starts_with(b"openssh-key-v1\0\0\0\0\x04none\0\0\0\x04none\0\0\0\0\0\0\0\x01"));
+        assert!(
+            blob.starts_with(b"openssh-key-v1\0\0\0\0\x04none\0\0\0\x04none\0\0\0\0\0\0\0\x01")
+        );
         assert!(text.lines().all(|line| line.len() <= 70));
     }
 }

@@ -19,10 +19,7 @@ pub struct Dependencies {
 /// The name of a module's file: without folder and endings, `-` as `_`.
 fn name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
-    file.split(".ko")
-        .next()
-        .unwrap_or(file)
-        .replace('-', "_")
+    file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
 
 impl Dependencies {
@@ -98,7 +95,11 @@ pub fn parse_options(text: &str) -> BTreeMap<String, String> {
 pub fn lists(root: &Path) -> Vec<String> {
     let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for folder in ["usr/lib/modules-load.d", "etc/modules-load.d"] {
-        for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(root.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             files.insert(entry.file_name(), entry.path());
         }
     }
@@ -146,7 +147,10 @@ pub fn load<'a>(
 }
 
 fn compressed(file: &str) -> sys::Compression {
-    if file.ends_with(".ko") {
+    if Path::new(file)
+        .extension()
+        .is_some_and(|ending| ending == "ko")
+    {
         sys::Compression::None
     } else {
         sys::Compression::Kernel
@@ -183,7 +187,8 @@ mod tests {
     #[test]
     fn lists_and_options_are_read() {
         assert_eq!(parse_list("# a\n\n; b\nloop max_loop=4\n"), ["loop"]);
-        let options = parse_options("options nf-conntrack a=1\nblacklist x\noptions nf_conntrack b=2\n");
+        let options =
+            parse_options("options nf-conntrack a=1\nblacklist x\noptions nf_conntrack b=2\n");
         assert_eq!(options["nf_conntrack"], "a=1 b=2");
     }
 

@@ -67,7 +67,8 @@ impl Boot {
     /// If this machine was not started by Lifeboat's initrd.
     pub fn read() -> io::Result<Self> {
         let text = fs::read_to_string(BOOT)?;
-        serde_json::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        serde_json::from_str(&text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn step<T>(&mut self, step: &str, result: io::Result<T>) -> Option<T> {
@@ -118,7 +119,11 @@ pub(crate) fn prepare(line: &CommandLine) {
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
         boot.fail(
             "configuration",
-            format!("{} was skipped: {}", source.name, source.problems.join("; ")),
+            format!(
+                "{} was skipped: {}",
+                source.name,
+                source.problems.join("; ")
+            ),
         );
     }
     boot.sources = sources;
@@ -203,11 +208,11 @@ fn identity(boot: &mut Boot, root: &Path, config: &NodeConfig, line: &CommandLin
 
 /// Who may log in.
 fn access(boot: &mut Boot, root: &Path, config: &NodeConfig) {
-    let keys: String = config
-        .ssh_authorized_keys
-        .iter()
-        .map(|key| format!("{key}\n"))
-        .collect();
+    let mut keys = String::new();
+    for key in &config.ssh_authorized_keys {
+        keys.push_str(key.as_str());
+        keys.push('\n');
+    }
     let written = write_file(
         &root.join("etc/ssh/authorized_keys.d/root"),
         keys.as_bytes(),
@@ -217,7 +222,10 @@ fn access(boot: &mut Boot, root: &Path, config: &NodeConfig) {
 
     let shadow = root.join("etc/shadow");
     let changed = fs::read_to_string(&shadow).and_then(|text| {
-        let hash = config.password.as_ref().map(|hash| hash.as_str());
+        let hash = config
+            .password
+            .as_ref()
+            .map(lifeboat_config::definition::types::PasswordHash::as_str);
         let new = identity::shadow(&text, hash);
         if new == text {
             return Ok(());
@@ -297,7 +305,8 @@ fn operating_system_files(config: &NodeConfig, hostname: &str) -> Vec<render::Re
 /// Modules of the root, then kernel settings, of which some exist only with their module.
 fn kernel(boot: &mut Boot, root: &Path) {
     let folder = PathBuf::from("/usr/lib/modules").join(kernel_release());
-    let options = fs::read_to_string(root.join("etc/modprobe.d/90-lifeboat.conf")).unwrap_or_default();
+    let options =
+        fs::read_to_string(root.join("etc/modprobe.d/90-lifeboat.conf")).unwrap_or_default();
     let wanted = kmod::lists(root);
     for (module, error) in kmod::load(
         &folder,
@@ -323,7 +332,9 @@ fn sysctl_files(text: &str) -> Vec<(PathBuf, String)> {
         .filter_map(|line| {
             let (key, value) = line.split_once('=')?;
             let key = key.trim();
-            let dots = key.find(['.', '/']).is_some_and(|at| key[at..].starts_with('.'));
+            let dots = key
+                .find(['.', '/'])
+                .is_some_and(|at| key[at..].starts_with('.'));
             let key: String = key
                 .chars()
                 .map(|letter| match letter {
@@ -359,8 +370,12 @@ fn user_files(boot: &mut Boot, config: &NodeConfig) {
 fn change_owner(path: &Path, (user, group): (&str, Option<&str>)) -> io::Result<()> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let unknown =
-        |name: &str| io::Error::new(io::ErrorKind::NotFound, format!("`{name}` is not known here"));
+    let unknown = |name: &str| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("`{name}` is not known here"),
+        )
+    };
     let uid = find_id(&passwd, user).ok_or_else(|| unknown(user))?;
     let group = group.filter(|group| !group.is_empty());
     let gid = match group {

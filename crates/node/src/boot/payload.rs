@@ -134,7 +134,11 @@ fn files(folder: &Path) -> Vec<String> {
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".raw"))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|ending| ending == "raw")
+        })
         .collect();
     files.sort();
     files
@@ -218,8 +222,8 @@ fn mount_verified(
         move |source| MountPayloadError::Io { name, what, source }
     };
     let file = fs::File::open(path).map_err(failed("open its file"))?;
-    let (device, _keep) = sys::attach_loop_device(file.file())
-        .map_err(failed("attach its file to a loop device"))?;
+    let (device, _keep) =
+        sys::attach_loop_device(file.file()).map_err(failed("attach its file to a loop device"))?;
     let verified = init::verity::activate(
         &format!("payload-{}", manifest.kubernetes),
         &device,

@@ -32,12 +32,11 @@ pub(crate) const OWN: &str = "/var/lib/lifeboat/config.yaml";
 /// Reads the first source that is there and valid. A bad one is skipped and reported. Without
 /// any, a node has the defaults.
 pub fn read() -> (NodeConfig, Vec<Source>) {
-    let candidates: [(&str, fn() -> io::Result<Option<Vec<u8>>>); 3] = [
-        ("fw_cfg", || optional(Path::new(FW_CFG))),
-        ("smbios", || from_smbios(Path::new(SMBIOS))),
-        (OWN, || optional(Path::new(OWN))),
-    ];
-    choose(candidates.map(|(name, read)| (name, read())))
+    choose([
+        ("fw_cfg", optional(Path::new(FW_CFG))),
+        ("smbios", from_smbios(Path::new(SMBIOS))),
+        (OWN, optional(Path::new(OWN))),
+    ])
 }
 
 fn choose<'a>(

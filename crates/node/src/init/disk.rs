@@ -49,11 +49,7 @@ impl Disk {
     /// # Errors
     /// If sysfs does not say.
     pub fn sectors(&self) -> io::Result<u64> {
-        let text = fs::read_to_string(
-            Path::new("/sys/class/block")
-                .join(&self.name)
-                .join("size"),
-        )?;
+        let text = fs::read_to_string(Path::new("/sys/class/block").join(&self.name).join("size"))?;
         text.trim().parse().map_err(io::Error::other)
     }
 
@@ -137,7 +133,8 @@ mod tests {
     fn a_slot_is_named_by_its_root_hash() {
         let mut hash = [0x11; 32];
         hash[16..].fill(0x22);
-        let mut table = gpt::read(&gpt::tests::table(&[(2048, 4095), (4096, 6143)], 10_240)).unwrap();
+        let mut table =
+            gpt::read(&gpt::tests::table(&[(2048, 4095), (4096, 6143)], 10_240)).unwrap();
         assert!(slot(&table, &hash).is_none());
         table.partitions[0].kind = gpt::ROOT;
         table.partitions[0].id = Guid([0x11; 16]);

@@ -29,16 +29,16 @@ pub(super) fn end(error: &InitError, line: &CommandLine) -> Infallible {
     ));
     let mut text = String::from("\n\nLifeboat cannot start this node.\n");
     for line in &log {
-        text.push_str(&format!("  kernel: {line}\n"));
+        text = text + "  kernel: " + line + "\n";
     }
-    text.push_str(&format!("  step:   {}\n  reason: {}\n", error.step, error.reason));
+    text = text + "  step:   " + error.step + "\n  reason: " + &error.reason + "\n";
     let wait = match line.panic {
         0 => {
             text.push_str("  next:   nothing; restart the machine when it is mended (panic=0)\n\n");
             None
         }
         seconds => {
-            text.push_str(&format!("  next:   restart in {seconds} s\n\n"));
+            text = text + "  next:   restart in " + &seconds.to_string() + " s\n\n";
             Some(Duration::from_secs(seconds.into()))
         }
     };
@@ -49,7 +49,7 @@ pub(super) fn end(error: &InitError, line: &CommandLine) -> Infallible {
     match wait {
         Some(wait) => std::thread::sleep(wait),
         None => loop {
-            std::thread::sleep(Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_hours(1));
         },
     }
     rustix::fs::sync();

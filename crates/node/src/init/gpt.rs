@@ -248,13 +248,12 @@ pub(crate) mod tests {
     pub(crate) fn table(parts: &[(u64, u64)], sectors: u64) -> Vec<u8> {
         let mut head = vec![0; HEAD];
         let mut entries = vec![0; 128 * 128];
-        for (index, (first, last)) in parts.iter().enumerate() {
-            let entry = &mut entries[index * 128..][..128];
+        for ((id, entry), (first, last)) in (1..).zip(entries.chunks_exact_mut(128)).zip(parts) {
             entry[..16].copy_from_slice(&VAR.0);
-            entry[16] = index as u8 + 1;
+            entry[16] = id;
             entry[32..40].copy_from_slice(&first.to_le_bytes());
             entry[40..48].copy_from_slice(&last.to_le_bytes());
-            entry[56..58].copy_from_slice(&(b's' as u16).to_le_bytes());
+            entry[56..58].copy_from_slice(&u16::from(b's').to_le_bytes());
         }
         let header = &mut head[512..1024];
         header[..8].copy_from_slice(b"EFI PART");

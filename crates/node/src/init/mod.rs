@@ -47,10 +47,10 @@ pub(crate) struct InitError {
 }
 
 impl InitError {
-    pub fn new(step: &'static str, reason: impl ToString) -> Self {
+    pub fn new(step: &'static str, reason: impl Into<String>) -> Self {
         Self {
             step,
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -114,7 +114,12 @@ fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> 
         ),
         Err(error) => {
             log(4, &format!("the state partition keeps its size: {error}"));
-            report::step("initrd", "state", State::Done, format!("not grown: {error}"));
+            report::step(
+                "initrd",
+                "state",
+                State::Done,
+                format!("not grown: {error}"),
+            );
         }
     }
     root::assemble(sysroot)?;
@@ -125,10 +130,7 @@ fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> 
 }
 
 /// Waits for the disk that holds the slot, loading drivers as devices appear.
-fn find_disk(
-    hash: &[u8; 32],
-    modules: &mut modules::Modules,
-) -> Result<disk::Disk, InitError> {
+fn find_disk(hash: &[u8; 32], modules: &mut modules::Modules) -> Result<disk::Disk, InitError> {
     let deadline = Instant::now() + DISKS;
     let mut seen = Vec::new();
     loop {

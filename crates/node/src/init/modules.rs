@@ -191,8 +191,8 @@ impl Modules {
                     continue;
                 }
                 let path = self.folder.join(&entry.path);
-                let done =
-                    fs::File::open(&path).and_then(|file| sys::load_module(file.file(), "", sys::Compression::None));
+                let done = fs::File::open(&path)
+                    .and_then(|file| sys::load_module(file.file(), "", sys::Compression::None));
                 match done {
                     Ok(()) => loaded.count += 1,
                     Err(error) => loaded.failed.push((entry.path, error)),
@@ -231,8 +231,14 @@ mod tests {
         let nvme = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02";
         assert!(matches("pci:v*d*sv*sd*bc01sc08i02*", nvme));
         assert!(!matches("pci:v*d*sv*sd*bc01sc06i01*", nvme));
-        assert!(matches("virtio:d0000000[0-3]v*", "virtio:d00000002v00001AF4"));
-        assert!(!matches("virtio:d0000000[4-9]v*", "virtio:d00000002v00001AF4"));
+        assert!(matches(
+            "virtio:d0000000[0-3]v*",
+            "virtio:d00000002v00001AF4"
+        ));
+        assert!(!matches(
+            "virtio:d0000000[4-9]v*",
+            "virtio:d00000002v00001AF4"
+        ));
         assert!(matches("a?c", "abc"));
         assert!(!matches("a?c", "ac"));
         assert!(matches("*", ""));

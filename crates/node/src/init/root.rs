@@ -1,16 +1,14 @@
 //! The mounts of the initrd and of the new root, and the switch to it.
 
 use std::{
-    convert::Infallible,
-    ffi::CString,
-    io,
-    os::unix::process::CommandExt as _,
-    path::Path,
+    convert::Infallible, ffi::CString, io, os::unix::process::CommandExt as _, path::Path,
     process::Command,
 };
 
 use fs_err as fs;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_move};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_move,
+};
 
 use super::{At as _, CommandLine, InitError, disk::Disk, log, verity};
 
@@ -57,7 +55,14 @@ pub(super) fn mount_verified(
         &format!("cannot verify the root on `{}`", data.display()),
     )?;
     fs::create_dir_all(sysroot).at("root", "cannot make the mount point")?;
-    mount(&device, sysroot, "erofs", MountFlags::RDONLY, None::<&std::ffi::CStr>).at(
+    mount(
+        &device,
+        sysroot,
+        "erofs",
+        MountFlags::RDONLY,
+        None::<&std::ffi::CStr>,
+    )
+    .at(
         "root",
         &format!(
             "cannot mount the verified root on `{}` (erofs); \
@@ -80,10 +85,14 @@ pub(super) fn assemble(sysroot: &Path) -> Result<(), InitError> {
         etc.display()
     );
     let options = CString::new(options).at(STEP, "/etc")?;
-    mount("overlay", &etc, "overlay", MountFlags::empty(), Some(&*options)).at(
-        STEP,
-        "cannot mount the overlay of /etc",
-    )?;
+    mount(
+        "overlay",
+        &etc,
+        "overlay",
+        MountFlags::empty(),
+        Some(&*options),
+    )
+    .at(STEP, "cannot mount the overlay of /etc")?;
 
     let var = sysroot.join("var");
     for (kept, place, mode) in [

@@ -56,7 +56,7 @@ pub fn mount(disk: &Disk, root: &Path, target: &Path) -> Result<Grown, StateErro
             check,
         })?;
     }
-    let grown = grown.and_then(|_| grow_file_system(&device, target));
+    let grown = grown.and_then(|()| grow_file_system(&device, target));
     Ok(grown)
 }
 
@@ -76,10 +76,7 @@ fn grow_partition(disk: &Disk, number: u32) -> io::Result<()> {
     let Some(growth) = gpt::plan_growth(&disk.table, number, disk.sectors()?) else {
         return Ok(());
     };
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(disk.device())?;
+    let file = File::options().read(true).write(true).open(disk.device())?;
     for (offset, bytes) in [&growth.backup, &growth.primary] {
         file.write_all_at(bytes, *offset)?;
         file.sync_all()?;

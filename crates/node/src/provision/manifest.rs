@@ -75,7 +75,11 @@ fn object(text: &str) -> Result<Object, ManifestError> {
         .iter()
         .find(|(known, _, _)| *known == kind)
         .ok_or_else(|| ManifestError::Kind(kind.to_owned()))?;
-    let group = if version.contains('/') { "/apis" } else { "/api" };
+    let group = if version.contains('/') {
+        "/apis"
+    } else {
+        "/api"
+    };
     let place = match scope {
         Scope::Cluster => String::new(),
         Scope::Namespace => format!(

@@ -7,6 +7,7 @@
 //! later boots nothing of kubeadm runs.
 
 mod api;
+mod dhcp;
 mod kubeconfig;
 mod manifest;
 mod plan;
@@ -38,9 +39,9 @@ const KUBELET_READY: &str = "/run/lifeboat/kubelet-files";
 /// Why the files could not be made.
 const FILES_FAILED: &str = "/run/lifeboat/files-failed";
 /// How long the network may take to give an address.
-const ADDRESS: Duration = Duration::from_secs(120);
+const ADDRESS: Duration = Duration::from_mins(2);
 /// How long the API server may take.
-const API: Duration = Duration::from_secs(600);
+const API: Duration = Duration::from_mins(10);
 
 /// Why a node has no Kubernetes.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +124,10 @@ pub(crate) fn prepare_in_background() {
         Ok(())
     };
     if let Err(error) = start() {
-        log(3, &format!("cannot start the making of Kubernetes' files: {error}"));
+        log(
+            3,
+            &format!("cannot start the making of Kubernetes' files: {error}"),
+        );
         let _ = fs::write(FILES_FAILED, error.to_string());
     }
 }
@@ -145,7 +149,12 @@ pub fn prepare() -> Result<(), ProvisionError> {
 fn make_files() -> Result<(), ProvisionError> {
     let steps = plan(Progress::read(Path::new("/")));
     if steps.contains(&Step::Clean) {
-        report::step("kubeadm", "clean", State::Started, "an earlier attempt was interrupted");
+        report::step(
+            "kubeadm",
+            "clean",
+            State::Started,
+            "an earlier attempt was interrupted",
+        );
         for path in plan::LEFTOVERS {
             remove(Path::new(path)).doing("cannot remove what an interrupted attempt left")?;
         }
@@ -214,21 +223,33 @@ fn mark(name: &str) -> Result<(), ProvisionError> {
         .doing("cannot note the progress of provisioning")
 }
 
-/// The address by which this node would leave for elsewhere. Nothing is sent: a socket that is
-/// connected shows its own address.
+/// The address by which this node would leave for elsewhere, IPv4 first. Nothing is sent: a
+/// socket that is connected shows its own address.
 pub(crate) fn address() -> Option<IpAddr> {
-    let route = |from: &str, to: &str| {
-        let socket = UdpSocket::bind(from).ok()?;
-        socket.connect(to).ok()?;
-        let address = socket.local_addr().ok()?.ip();
-        (!address.is_unspecified() && !address.is_loopback()).then_some(address)
-    };
-    // Addresses for documentation: no machine has them.
-    route("0.0.0.0:0", "192.0.2.1:9").or_else(|| route("[::]:0", "[2001:db8::1]:9"))
+    ipv4_address().or_else(|| source_address("[::]:0", "[2001:db8::1]:9"))
 }
 
+fn ipv4_address() -> Option<IpAddr> {
+    source_address("0.0.0.0:0", "192.0.2.1:9")
+}
+
+/// The address from which a packet to `to`, an address for documentation, would be sent.
+fn source_address(from: &str, to: &str) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(from).ok()?;
+    socket.connect(to).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+/// The address for the cluster: the IPv4 one that the node has, else the one that it will be
+/// given. Router advertisements are quicker than leases, so one of IPv6 counts only when there
+/// is nothing else after a quarter of the time.
 fn wait_for_address() -> Result<IpAddr, ProvisionError> {
-    wait(ADDRESS, Duration::from_millis(50), address).ok_or(ProvisionError::NoAddress)
+    ipv4_address()
+        .or_else(|| dhcp::offered_address().map(IpAddr::V4))
+        .or_else(|| wait(ADDRESS / 4, Duration::from_millis(50), ipv4_address))
+        .or_else(|| wait(ADDRESS * 3 / 4, Duration::from_millis(50), address))
+        .ok_or(ProvisionError::NoAddress)
 }
 
 /// Asks until there is an answer or the time is over.
@@ -290,7 +311,10 @@ fn kubeadm(what: &'static str, skip: &str) -> Result<(), ProvisionError> {
 pub fn provision() -> Result<(), ProvisionError> {
     let done = bring_up();
     if let Err(error) = &done
-        && !matches!(error, ProvisionError::Kubeadm { .. } | ProvisionError::Files(_))
+        && !matches!(
+            error,
+            ProvisionError::Kubeadm { .. } | ProvisionError::Files(_)
+        )
     {
         report::send(&Event::failed(
             "kubeadm",
@@ -304,20 +328,17 @@ pub fn provision() -> Result<(), ProvisionError> {
 
 fn bring_up() -> Result<(), ProvisionError> {
     report::step("userspace", "services", State::Done, "");
-    let waited = wait(Duration::from_secs(900), Duration::from_millis(100), || {
+    let waited = wait(Duration::from_mins(15), Duration::from_millis(100), || {
         if Path::new(KUBELET_READY).exists() {
             return Some(Ok(()));
         }
         let reason = fs::read_to_string(FILES_FAILED).ok()?;
         Some(Err(ProvisionError::Files(reason)))
     });
-    match waited {
-        Some(Ok(())) => {}
-        Some(Err(_)) | None => {
-            // Once more, in this process: the network may be there now.
-            remove(Path::new(FILES_FAILED)).doing("cannot try again")?;
-            make_files()?;
-        }
+    if !matches!(waited, Some(Ok(()))) {
+        // Once more, in this process: the network may be there now.
+        remove(Path::new(FILES_FAILED)).doing("cannot try again")?;
+        make_files()?;
     }
     let admin = fs::read_to_string("/etc/kubernetes/admin.conf").doing("cannot read admin.conf")?;
     report::kubeconfig(&admin);
@@ -326,8 +347,10 @@ fn bring_up() -> Result<(), ProvisionError> {
     let credentials = kubeconfig::credentials(&privileged)
         .ok_or(api::ApiError::Credentials("client certificate"))?;
     let api = Api::new(&credentials)?;
-    wait(API, Duration::from_millis(250), || api.lives().then_some(()))
-        .ok_or(ProvisionError::NoApi)?;
+    wait(API, Duration::from_millis(250), || {
+        api.lives().then_some(())
+    })
+    .ok_or(ProvisionError::NoApi)?;
     report::step("kubeadm", "api", State::Done, "");
 
     let boot = Boot::read().doing("cannot read what the boot left")?;
@@ -370,7 +393,7 @@ fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
     for object in manifest::objects(text)? {
         // A server that has just started refuses for a moment what it will know.
         let mut last = None;
-        wait(Duration::from_secs(60), Duration::from_millis(250), || {
+        wait(Duration::from_mins(1), Duration::from_millis(250), || {
             last = api.apply(&object.path, &object.text).err();
             last.is_none().then_some(())
         });
@@ -385,9 +408,7 @@ fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
 fn wait_until_ready(api: &Api, node: &str, first: bool) -> Result<(), ProvisionError> {
     let path = format!("/api/v1/nodes/{node}");
     let ready = wait(API, Duration::from_millis(500), || {
-        api.get(&path)
-            .ok()
-            .filter(api::node_ready)
+        api.get(&path).ok().filter(api::node_ready)
     });
     if ready.is_none() {
         return Err(ProvisionError::Files(format!(

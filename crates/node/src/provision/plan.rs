@@ -59,7 +59,11 @@ impl Progress {
         Self {
             files: Mark::of(marks.join("files")),
             cluster: Mark::of(marks.join("cluster")),
-            leftovers: if leftovers { Mark::There } else { Mark::Missing },
+            leftovers: if leftovers {
+                Mark::There
+            } else {
+                Mark::Missing
+            },
         }
     }
 }
@@ -114,7 +118,10 @@ pub const NOT_CLUSTER: &str = "preflight,certs,kubeconfig,etcd,control-plane,kub
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Mark::{Missing, There},
+        *,
+    };
 
     #[test]
     fn each_state_has_its_plan() {
@@ -125,11 +132,7 @@ mod tests {
                 leftovers,
             })
         };
-        use Mark::{Missing, There};
-        assert_eq!(
-            at(Missing, Missing, Missing),
-            [Step::Files, Step::Cluster]
-        );
+        assert_eq!(at(Missing, Missing, Missing), [Step::Files, Step::Cluster]);
         assert_eq!(
             at(Missing, Missing, There),
             [Step::Clean, Step::Files, Step::Cluster]
