@@ -439,12 +439,11 @@ impl Tree {
                 to.push(b'/');
             }
             to.extend_from_slice(path);
-            match made.get(&id) {
-                Some(first) => self.link(&to, &first.clone())?,
-                None => {
-                    self.insert(&to, inode.clone())?;
-                    made.insert(id, to);
-                }
+            if let Some(first) = made.get(&id) {
+                self.link(&to, &first.clone())?;
+            } else {
+                self.insert(&to, inode.clone())?;
+                made.insert(id, to);
             }
         }
         Ok(())

@@ -169,6 +169,13 @@ fn payload(
         ));
     }
     let spec = PayloadSpec {
+        container_images: loaded
+            .definition
+            .image
+            .container_images
+            .iter()
+            .map(|path| loaded.folder.join(path.as_str()))
+            .collect(),
         cni: match loaded.definition.image.cni {
             Cni::Flannel => lifeboat_payload::Cni::Flannel,
             Cni::Bridge | Cni::None => lifeboat_payload::Cni::Bridge,

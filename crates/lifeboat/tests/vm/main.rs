@@ -1,0 +1,129 @@
+//! The real image with the real kubelet in a virtual machine. One boot serves many checks.
+
+#[cfg(test)]
+mod pod;
+#[cfg(test)]
+mod user;
+
+use std::time::Duration;
+
+use user::User;
+
+const DEFINITION: &str = r#"
+image:
+  bundles: [cockpit]
+  container_images: [test.tar]
+  files: [{path: /usr/share/harbour.txt, content: "from the image\n"}]
+node:
+  hostname: harbour
+  labels: {region: west}
+  write_files: [{path: /etc/harbour.conf, content: "from the configuration\n", permissions: "0640"}]
+"#;
+
+#[test]
+#[ignore = "vm"]
+fn up_brings_a_node_to_ready_that_survives_a_reboot() {
+    let user = User::new(DEFINITION);
+    pod::write_archive(&user.file("test.tar"));
+
+    // From nothing to Ready with all system pods.
+    let facts = user.json(&["up", "--format", "json"]);
+    assert_eq!(facts["state"], "ready", "{facts}");
+    for phase in [
+        "resolve",
+        "download",
+        "unpack",
+        "configure",
+        "payload",
+        "image",
+        "firmware",
+        "kernel",
+        "userspace",
+        "kubeadm",
+        "ready",
+        "pods",
+    ] {
+        assert!(
+            facts["seconds"][phase].is_number(),
+            "no `{phase}` in {facts}"
+        );
+    }
+    println!("seconds: {}", facts["seconds"]);
+
+    // What it costs, before anything of ours runs on it.
+    let memory = user.memory_in_use_mib();
+    println!("memory in use: {memory} MiB");
+    user.sizes_are_kept();
+
+    // The definition took effect.
+    let node = user.json(&["kubectl", "--", "get", "node", "harbour", "-o", "json"]);
+    assert_eq!(node["metadata"]["labels"]["region"], "west");
+    assert_eq!(
+        user.run(&["ssh", "--", "cat", "/usr/share/harbour.txt"]),
+        "from the image\n"
+    );
+    let conf = user.run(&[
+        "ssh",
+        "--",
+        "stat -c '%a %U' /etc/harbour.conf; cat /etc/harbour.conf",
+    ]);
+    assert_eq!(conf, "640 root\nfrom the configuration\n");
+    user.cockpit_answers(&facts);
+
+    // A pod from an archive beside the definition, a service, and cluster DNS.
+    fs_err::write(user.file("pods.json"), pod::manifests()).expect("the folder is ours");
+    user.run(&["kubectl", "--", "apply", "-f", "pods.json"]);
+    user.wait(
+        "the client reaches the service by its name",
+        Duration::from_mins(4),
+        || {
+            let phase = user.try_run(&[
+                "kubectl",
+                "--",
+                "get",
+                "pod",
+                "client",
+                "-o",
+                "jsonpath={.status.phase}",
+            ]);
+            (phase.as_deref() == Ok("Succeeded")).then_some(())
+        },
+    );
+    let said = user.run(&["kubectl", "--", "logs", "client"]);
+    assert!(said.contains(pod::GREETING), "{said}");
+
+    // Asking again says so at once.
+    let again = user.both(&["up"]);
+    assert!(again.contains("runs already"), "{again}");
+
+    // The same node after a reboot.
+    user.run(&["ssh", "--", "echo kept > /var/lib/kept"]);
+    let before = user.boot_id().expect("the node answers");
+    // The connection may break before it answers.
+    let _ = user.try_run(&["ssh", "--", "systemctl", "reboot"]);
+    user.wait("another boot", Duration::from_mins(4), || {
+        user.boot_id().ok().filter(|now| *now != before)
+    });
+    let facts = user.json(&["up", "--format", "json"]);
+    assert_eq!(facts["state"], "ready", "{facts}");
+    assert_eq!(user.run(&["ssh", "--", "cat", "/var/lib/kept"]), "kept\n");
+    user.wait("the pod runs again", Duration::from_mins(4), || {
+        let ready = user.try_run(&[
+            "kubectl",
+            "--",
+            "get",
+            "pod",
+            "server",
+            "-o",
+            "jsonpath={.status.conditions[?(@.type=='Ready')].status}",
+        ]);
+        (ready.as_deref() == Ok("True")).then_some(())
+    });
+    user.run(&["down"]);
+    let machines = user.json(&["list", "--format", "json"]);
+    assert_eq!(
+        machines["machines"].as_array().map(Vec::len),
+        Some(0),
+        "{machines}"
+    );
+}
