@@ -80,10 +80,10 @@ pub fn settle(
     };
     for set in sets {
         let known = old.sets.get(set.name);
-        let named = |name: &str| known.is_some_and(|known| known.package(name).is_some());
+        let holds = |name: &str| known.is_some_and(|known| known.package(name).is_some());
         let again = match policy {
             Policy::UpdateAll => true,
-            Policy::Update(names) => names.iter().any(|name| named(name)),
+            Policy::Update(names) => names.iter().any(|name| holds(name)),
             Policy::Follow | Policy::Locked => false,
         };
         let fits = known.filter(|known| known.request == set.request.digest());
