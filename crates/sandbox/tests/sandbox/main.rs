@@ -14,8 +14,16 @@ const HELPER: &str = "LIFEBOAT_TEST_HELPER";
 
 /// Sandboxes become processes of our helper program.
 fn set_helper() {
-    let built = env!("CARGO_BIN_EXE_lifeboat-sandbox-helper").into();
+    let built = built_helper().into_os_string();
     lifeboat_sandbox::set_helper(std::env::var_os(HELPER).unwrap_or(built));
+}
+
+/// The example of that name, which cargo builds for tests. It is no program of the package, as
+/// `cargo run` must find one alone in the workspace.
+fn built_helper() -> std::path::PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(std::path::Path::parent).unwrap();
+    profile.join("examples/lifeboat-sandbox-helper")
 }
 
 fn is_root() -> bool {

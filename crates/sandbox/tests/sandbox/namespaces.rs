@@ -100,7 +100,7 @@ fn a_sandbox_ends_with_the_process_that_made_it() {
         eprintln!("skipped: needs root");
         return;
     }
-    let mut outside = Command::new(env!("CARGO_BIN_EXE_lifeboat-sandbox-helper"))
+    let mut outside = Command::new(crate::built_helper())
         .args(["--lifeboat-sandbox", "outside", &task.to_string()])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())

@@ -251,7 +251,7 @@ fn every_user_configures_to_the_same_bytes() {
     // This test again, as a user who has no ids but their own.
     let (test, helper) = (folder.path().join("test"), folder.path().join("helper"));
     std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_lifeboat-sandbox-helper"), &helper).unwrap();
+    std::fs::copy(crate::built_helper(), &helper).unwrap();
     let name = "real::every_user_configures_to_the_same_bytes";
     let status = Command::new(&test)
         .args(["--include-ignored", "--exact", name, "--nocapture"])
