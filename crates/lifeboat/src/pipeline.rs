@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Result;
 use lifeboat_archive::{Lock, Mirrors};
-use lifeboat_config::{Cni, Definition};
+use lifeboat_config::{
+    Cni, Definition, Size,
+    definition::image::{DiskLayout, KubernetesSource},
+};
 use lifeboat_image::{Component, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
 use lifeboat_payload::{Payload, PayloadSpec, SigningKey, go::Toolchain, key};
@@ -77,6 +80,7 @@ pub struct LockChanges {
 
 /// Builds what is not cached.
 pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Built> {
+    check_layout(&loaded.definition.image.size)?;
     let policy = match locking {
         Locking::Follow => Policy::Follow,
         Locking::Locked => Policy::Locked,
@@ -124,7 +128,9 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
             .into(),
             units: &overlay::units(&loaded.definition),
             command_line: &[],
-            state_size: None,
+            state_size: Some(loaded.definition.image.size.state)
+                .filter(|size| *size != DiskLayout::default().state)
+                .map(Size::bytes),
             time,
         },
         &tools,
@@ -158,6 +164,12 @@ fn payload(
     tools: &ToolsTree,
     key: &SigningKey,
 ) -> Result<Payload> {
+    if loaded.definition.image.kubernetes_source != KubernetesSource::Modules {
+        return Err(unavailable(
+            "image.kubernetes_source.packages",
+            "leave it out: `modules` builds Kubernetes 1.36",
+        ));
+    }
     let wanted = loaded.definition.image.kubernetes.resolved();
     if wanted != lifeboat_payload::KUBERNETES {
         return Err(Advised::new(
@@ -195,6 +207,31 @@ fn payload(
         workshop.reporter,
         workshop.cancel,
     )?)
+}
+
+/// The partitions whose sizes cannot be chosen yet must have their usual ones.
+fn check_layout(wanted: &DiskLayout) -> Result<()> {
+    let usual = DiskLayout::default();
+    for (key, wanted, usual) in [
+        ("esp", wanted.esp, usual.esp),
+        ("slot", wanted.slot, usual.slot),
+    ] {
+        if wanted != usual {
+            return Err(unavailable(
+                &format!("image.size.{key}"),
+                &format!("leave it out: it is {usual}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A key that is known but has no effect yet must not be passed over.
+fn unavailable(key: &str, hint: &str) -> anyhow::Error {
+    Advised::new(
+        format!("`{key}` is not available in this version of Lifeboat"),
+        hint,
+    )
 }
 
 /// The system pods of a definition.

@@ -54,6 +54,12 @@ pub const MODULES: &[Wanted] = &[
     wanted("virtio_mmio", When::Device, Need::May),
     wanted("virtio_console", When::Device, Need::May),
     wanted("virtio_rng", When::Device, Need::May),
+    // The first boot waits for an address: udev loads these half a minute later under emulation.
+    wanted("virtio_net", When::Device, Need::May),
+    wanted("vmxnet3", When::Device, Need::May),
+    wanted("hv_netvsc", When::Device, Need::May),
+    wanted("xen_netfront", When::Device, Need::May),
+    wanted("e1000e", When::Device, Need::May),
     wanted("virtio_blk", When::Device, Need::Must),
     wanted("virtio_scsi", When::Device, Need::May),
     wanted("nvme", When::Device, Need::May),

@@ -131,7 +131,10 @@ impl User {
                 >> 20
         };
         let (root, uki) = (mib("root.erofs") + mib("root.verity"), mib("lifeboat.efi"));
-        println!("root {root} MiB, UKI {uki} MiB");
+        let bytes = self.run(&["ssh", "--", "stat -c %s /var/lib/lifeboat/payloads/*.raw"]);
+        let payload = bytes.trim().parse::<u64>().expect("one payload") >> 20;
+        println!("root {root} MiB, UKI {uki} MiB, payload {payload} MiB");
+        assert!(payload <= 200, "the payload has {payload} MiB");
         assert!(root <= 150, "the root has {root} MiB");
         assert!(uki <= 25, "the UKI has {uki} MiB");
     }

@@ -373,7 +373,7 @@ fn bring_add_ons(api: &Api, boot: &Boot) -> Result<(), ProvisionError> {
             Some(image) => {
                 apply(
                     api,
-                    &render::flannel_manifest(image, render::flannel_image_command()),
+                    &render::flannel_manifest_for_one_node(image, render::flannel_image_command()),
                 )?;
                 report::step("addons", "flannel", State::Done, "");
                 Ok(())
