@@ -59,7 +59,7 @@ pub enum WaitError {
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often the API is asked, if no report of the node says that it is time: each answer costs
 /// an emulated guest time that it boots with.
-const API_PAUSE: Duration = Duration::from_secs(3);
+const API_PAUSE: Duration = Duration::from_secs(10);
 /// How often QEMU is asked whether the machine runs on.
 const STATE_PAUSE: Duration = Duration::from_secs(5);
 /// How long one answer of the API may take.

@@ -116,15 +116,22 @@ fn kube_proxy() -> Json {
 
 /// Patches that kubeadm lays over what it makes; for [`KUBEADM_PATCHES`].
 ///
-/// Probes are sent every 10 s by default, so that each miss costs 10 s on the way to a running
-/// node; a second `CoreDNS` on the same node adds memory and no safety.
+/// Startup probes are sent every 10 s by default, so that each miss costs 10 s on the way to a
+/// running node; readiness probes every second, each with a TLS handshake of its own, which is
+/// much of what an idle node does; a second `CoreDNS` on the same node adds memory and no
+/// safety.
 pub fn kubeadm_patches() -> Vec<RenderedFile> {
-    let startup = |container: &str| {
-        json!({ "spec": { "containers": [{
+    // kubeadm gives the controller manager no readiness probe, and a period alone is none.
+    let probes = |container: &str| {
+        let mut patch = json!({
             "name": container,
             // As long in all as kubeadm's own 24 times 10 s, and more.
             "startupProbe": { "initialDelaySeconds": 2, "periodSeconds": 2, "failureThreshold": 300 },
-        }] } })
+        });
+        if container != "kube-controller-manager" {
+            patch["readinessProbe"] = json!({ "periodSeconds": 5 });
+        }
+        json!({ "spec": { "containers": [patch] } })
     };
     let dns = json!({ "spec": {
         "replicas": 1,
@@ -139,7 +146,7 @@ pub fn kubeadm_patches() -> Vec<RenderedFile> {
         "kube-scheduler",
         "etcd",
     ]
-    .map(|component| (component.to_owned(), startup(component)))
+    .map(|component| (component.to_owned(), probes(component)))
     .to_vec();
     patches.push(("corednsdeployment".to_owned(), dns));
     patches

@@ -83,9 +83,9 @@ impl Plan {
         for data in ["share/qemu", "share/seabios"] {
             add.pair("-L", self.tools.join(data));
         }
-        add.pair("-machine", "q35,vmport=off");
+        add.pair("-machine", "q35,vmport=off,sata=off");
         add.pair("-accel", self.acceleration.argument());
-        add.pair("-cpu", "max");
+        add.pair("-cpu", self.acceleration.cpu());
         add.pair("-smp", self.hardware.cpus.to_string());
         add.pair("-m", format!("{}M", self.hardware.memory_mib));
         self.boot_arguments(add);
@@ -108,11 +108,21 @@ impl Plan {
                     "-drive",
                     format!("if=pflash,unit=1,format=raw,file={variables}"),
                 );
+                if let Some(more) = self.acceleration.kernel_arguments() {
+                    // systemd-stub(7), "SMBIOS Type 11 Strings"; commas are doubled.
+                    let more = more.replace(',', ",,");
+                    add.pair(
+                        "-smbios",
+                        format!("type=11,value=io.systemd.stub.kernel-cmdline-extra={more}"),
+                    );
+                }
             }
             Boot::Kernel { command_line } => {
                 add.pair("-kernel", file::KERNEL);
                 add.pair("-initrd", file::INITRD);
-                add.pair("-append", command_line);
+                let more = self.acceleration.kernel_arguments();
+                let more = more.map_or_else(String::new, |more| format!(" {more}"));
+                add.pair("-append", format!("{command_line}{more}"));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! A client of the Kubernetes API on this node, over one kept connection.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 use ureq::{
@@ -40,6 +43,9 @@ pub enum ApiError {
     },
 }
 
+/// Where the API server is asked.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+
 /// The API server of this node.
 #[derive(Debug)]
 pub struct Api {
@@ -73,8 +79,13 @@ impl Api {
             .new_agent();
         Ok(Self {
             agent,
-            server: "https://127.0.0.1:6443".to_owned(),
+            server: format!("https://{ADDRESS}"),
         })
+    }
+
+    /// Whether anything listens on the server's port.
+    pub fn listens(&self) -> bool {
+        TcpStream::connect_timeout(&ADDRESS, Duration::from_secs(1)).is_ok()
     }
 
     /// Whether the server answers that it lives.
@@ -160,24 +171,34 @@ pub fn node_ready(node: &Json) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// The pods of a list that are not running yet, with what they wait for; none if all run. An
-/// empty list is waited for as well.
+/// How the names of the pods begin that every control plane by kubeadm has.
+const EXPECTED: [&str; 6] = [
+    "etcd-",
+    "kube-apiserver-",
+    "kube-controller-manager-",
+    "kube-scheduler-",
+    "kube-proxy-",
+    "coredns-",
+];
+
+/// The pods of a list that are not running yet, with what they wait for; none if all run and
+/// none that is expected is missing.
 pub fn waiting_pods(list: &Json) -> Vec<String> {
     let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-    if pods.is_empty() {
-        return vec!["no pods yet".to_owned()];
-    }
-    pods.iter()
-        .filter(|pod| !pod_runs(pod))
-        .map(|pod| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or("?");
-            let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
-                .as_str()
-                .or_else(|| pod["status"]["phase"].as_str())
-                .unwrap_or("?");
-            format!("{name}: {reason}")
-        })
-        .collect()
+    let name = |pod: &Json| pod["metadata"]["name"].as_str().unwrap_or("?").to_owned();
+    let missing = EXPECTED
+        .iter()
+        .filter(|start| !pods.iter().any(|pod| name(pod).starts_with(*start)))
+        .map(|start| format!("{start}*: not there yet"));
+    let waiting = pods.iter().filter(|pod| !pod_runs(pod)).map(|pod| {
+        let name = name(pod);
+        let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+            .as_str()
+            .or_else(|| pod["status"]["phase"].as_str())
+            .unwrap_or("?");
+        format!("{name}: {reason}")
+    });
+    missing.chain(waiting).collect()
 }
 
 fn pod_runs(pod: &Json) -> bool {
@@ -200,15 +221,25 @@ mod tests {
         let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
         assert!(node_ready(&ready));
         assert!(!node_ready(&json!({"status": {}})));
-        let pod = json!({"metadata": {"name": "a"}, "status": {"phase": "Running",
-            "conditions": [{"type": "Ready", "status": "True"}]}});
+        let pods: Vec<_> = EXPECTED
+            .iter()
+            .map(|start| {
+                json!({"metadata": {"name": format!("{start}a")}, "status": {"phase": "Running",
+                    "conditions": [{"type": "Ready", "status": "True"}]}})
+            })
+            .collect();
+        assert!(waiting_pods(&json!({"items": pods})).is_empty());
         let waits = json!({"metadata": {"name": "b"}, "status": {"phase": "Pending",
             "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}});
-        assert!(waiting_pods(&json!({"items": [pod]})).is_empty());
+        let with = |more: &serde_json::Value| {
+            let all: Vec<_> = pods.iter().chain([more]).cloned().collect();
+            waiting_pods(&json!({"items": all}))
+        };
+        assert_eq!(with(&waits), ["b: ContainerCreating"]);
         assert_eq!(
-            waiting_pods(&json!({"items": [pod, waits]})),
-            ["b: ContainerCreating"]
+            waiting_pods(&json!({"items": pods[1..]})),
+            ["etcd-*: not there yet"]
         );
-        assert_eq!(waiting_pods(&json!({})), ["no pods yet"]);
+        assert_eq!(waiting_pods(&json!({})).len(), EXPECTED.len());
     }
 }

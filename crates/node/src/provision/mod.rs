@@ -17,6 +17,7 @@ use std::{
     net::{IpAddr, UdpSocket},
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -177,6 +178,8 @@ fn make_files() -> Result<(), ProvisionError> {
         .doing("cannot write kubeadm's configuration")?;
         kubeadm("files", plan::NOT_FILES)?;
         rotate_from_the_start().doing("cannot set up the kubelet's certificate")?;
+        move_manifests(plan::MANIFESTS, plan::WAITING)
+            .doing("cannot hold back static pods until the API answers")?;
         rustix::fs::sync();
         mark("files")?;
     }
@@ -200,6 +203,19 @@ fn rotate_from_the_start() -> io::Result<()> {
         kubeconfig::with_rotated_file(&text, CURRENT).as_bytes(),
         0o600,
     )
+}
+
+/// Moves the manifests that are held back, as far as they are in `from`. The kubelet takes each
+/// as a whole, as it is renamed.
+fn move_manifests(from: &str, to: &str) -> io::Result<()> {
+    boot_folder(to, 0o700)?;
+    for name in plan::HELD_BACK {
+        let from = Path::new(from).join(name);
+        if from.exists() {
+            fs::rename(&from, Path::new(to).join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn boot_folder(path: &str, mode: u32) -> io::Result<()> {
@@ -347,18 +363,46 @@ fn bring_up() -> Result<(), ProvisionError> {
     let credentials = kubeconfig::credentials(&privileged)
         .ok_or(api::ApiError::Credentials("client certificate"))?;
     let api = Api::new(&credentials)?;
-    wait(API, Duration::from_millis(250), || {
-        api.lives().then_some(())
-    })
-    .ok_or(ProvisionError::NoApi)?;
-    report::step("kubeadm", "api", State::Done, "");
-
     let boot = Boot::read().doing("cannot read what the boot left")?;
     let first = plan(Progress::read(Path::new("/"))).contains(&Step::Cluster);
+    // Each answer costs the server time that it starts with, so it is first only looked whether
+    // it listens.
+    wait(API, Duration::from_millis(200), || {
+        api.listens().then_some(())
+    })
+    .ok_or(ProvisionError::NoApi)?;
+    // A node is ready without add-ons, and before the API calls itself alive.
+    let failed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let cluster = scope.spawn(|| {
+            let brought = bring_cluster(&api, &boot, first);
+            failed.store(brought.is_err(), Ordering::Relaxed);
+            brought
+        });
+        let ready = wait_for_node(&api, &boot.hostname, &failed);
+        cluster.join().unwrap_or_else(|_| {
+            Err(ProvisionError::Files(
+                "the thread of the add-ons ended".to_owned(),
+            ))
+        })?;
+        ready
+    })?;
+    wait_for_pods(&api)?;
     if first {
-        bring_add_ons(&api, &boot)?;
+        keep_subnet();
     }
-    wait_until_ready(&api, &boot.hostname, first)
+    Ok(())
+}
+
+/// What follows when the API lives.
+fn bring_cluster(api: &Api, boot: &Boot, first: bool) -> Result<(), ProvisionError> {
+    wait(API, Duration::from_secs(1), || api.lives().then_some(())).ok_or(ProvisionError::NoApi)?;
+    report::step("kubeadm", "api", State::Done, "");
+    move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;
+    if first {
+        bring_add_ons(api, boot)?;
+    }
+    Ok(())
 }
 
 /// The cluster step. kubeadm's part runs beside ours.
@@ -404,38 +448,47 @@ fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
     Ok(())
 }
 
-/// Reports the node Ready and the pods running. The service goes on for as long as it takes.
-fn wait_until_ready(api: &Api, node: &str, first: bool) -> Result<(), ProvisionError> {
+/// Waits until the node is Ready, unless something `failed` meanwhile.
+fn wait_for_node(api: &Api, node: &str, failed: &AtomicBool) -> Result<(), ProvisionError> {
     let path = format!("/api/v1/nodes/{node}");
-    let ready = wait(API, Duration::from_millis(500), || {
-        api.get(&path).ok().filter(api::node_ready)
+    let ready = wait(API, Duration::from_secs(1), || {
+        if failed.load(Ordering::Relaxed) {
+            return Some(false);
+        }
+        api.get(&path).ok().filter(api::node_ready).map(|_| true)
     });
-    if ready.is_none() {
-        return Err(ProvisionError::Files(format!(
-            "the node is not Ready after {} s; see `journalctl -u kubelet`",
-            API.as_secs()
-        )));
+    match ready {
+        Some(true) => report::step("ready", "node", State::Done, ""),
+        // Who failed says why.
+        Some(false) => {}
+        None => {
+            return Err(ProvisionError::Files(format!(
+                "the node is not Ready after {} s; see `journalctl -u kubelet`",
+                API.as_secs()
+            )));
+        }
     }
-    report::step("ready", "node", State::Done, "");
+    Ok(())
+}
+
+/// Reports the pods of kube-system running. The service goes on for as long as it takes.
+fn wait_for_pods(api: &Api) -> Result<(), ProvisionError> {
     let mut waiting = Vec::new();
-    let all = wait(API, Duration::from_secs(1), || {
+    wait(API, Duration::from_secs(2), || {
         match api.get("/api/v1/namespaces/kube-system/pods") {
             Ok(list) => waiting = api::waiting_pods(&list),
             Err(error) => waiting = vec![error.to_string()],
         }
         waiting.is_empty().then_some(())
-    });
-    if all.is_none() {
-        return Err(ProvisionError::Files(format!(
+    })
+    .ok_or_else(|| {
+        ProvisionError::Files(format!(
             "pods of kube-system do not run after {} s: {}",
             API.as_secs(),
             waiting.join(", ")
-        )));
-    }
+        ))
+    })?;
     report::step("ready", "pods", State::Done, "");
-    if first {
-        keep_subnet();
-    }
     Ok(())
 }
 

@@ -69,9 +69,10 @@ impl Progress {
 }
 
 /// What the phases that make files write; removed before they are run again.
-pub const LEFTOVERS: [&str; 11] = [
+pub const LEFTOVERS: [&str; 12] = [
     "/etc/kubernetes/pki",
-    "/etc/kubernetes/manifests",
+    MANIFESTS,
+    WAITING,
     "/etc/kubernetes/admin.conf",
     "/etc/kubernetes/super-admin.conf",
     "/etc/kubernetes/kubelet.conf",
@@ -82,6 +83,14 @@ pub const LEFTOVERS: [&str; 11] = [
     "/var/lib/kubelet/kubeadm-flags.env",
     "/var/lib/kubelet/pki",
 ];
+
+/// Static pods that wait until the API answers: without it they do nothing but try, and what
+/// they ask at once when it starts delays it.
+pub const HELD_BACK: [&str; 2] = ["kube-controller-manager.yaml", "kube-scheduler.yaml"];
+/// Where kubeadm puts the manifests of static pods.
+pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
+/// Where those of [`HELD_BACK`] wait.
+pub const WAITING: &str = "/etc/kubernetes/manifests-held-back";
 
 /// The steps that are left. Files whose making was interrupted are made anew: nothing has run
 /// from them, as the kubelet starts after them. A cluster step is simply done again: each of
