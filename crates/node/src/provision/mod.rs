@@ -371,6 +371,7 @@ fn bring_up() -> Result<(), ProvisionError> {
         api.listens().then_some(())
     })
     .ok_or(ProvisionError::NoApi)?;
+    move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;
     // A node is ready without add-ons, and before the API calls itself alive.
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -398,7 +399,6 @@ fn bring_up() -> Result<(), ProvisionError> {
 fn bring_cluster(api: &Api, boot: &Boot, first: bool) -> Result<(), ProvisionError> {
     wait(API, Duration::from_secs(1), || api.lives().then_some(())).ok_or(ProvisionError::NoApi)?;
     report::step("kubeadm", "api", State::Done, "");
-    move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;
     if first {
         bring_add_ons(api, boot)?;
     }

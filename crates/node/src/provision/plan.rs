@@ -84,8 +84,7 @@ pub const LEFTOVERS: [&str; 12] = [
     "/var/lib/kubelet/pki",
 ];
 
-/// Static pods that wait until the API answers: without it they do nothing but try, and what
-/// they ask at once when it starts delays it.
+/// Static pods that wait until the API server listens: without it they do nothing but try.
 pub const HELD_BACK: [&str; 2] = ["kube-controller-manager.yaml", "kube-scheduler.yaml"];
 /// Where kubeadm puts the manifests of static pods.
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
