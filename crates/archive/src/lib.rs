@@ -17,7 +17,7 @@
 //! let files = download(&cache, &set, &mirrors, &Silent, &cancel)?;
 //! assert_eq!(files.len(), set.packages.len());
 //! let sets = BTreeMap::from([("image".to_owned(), set)]);
-//! Lock { sets, inputs: BTreeMap::new() }.write(Path::new("lifeboat.lock"))?;
+//! Lock { sets }.write(Path::new("lifeboat.lock"))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -22,8 +22,6 @@ const VERSION: u32 = 1;
 pub struct Lock {
     /// Package sets by what they are for: `image`, `tools`, `payload`.
     pub sets: BTreeMap<String, LockedSet>,
-    /// Inputs that are no packages: a name, and a version or a digest.
-    pub inputs: BTreeMap<String, String>,
 }
 
 /// The packages that answer one request.
@@ -159,8 +157,6 @@ struct File {
     #[serde(rename = "version")]
     _version: u32,
     #[serde(default)]
-    inputs: BTreeMap<String, String>,
-    #[serde(default)]
     sets: BTreeMap<String, LockedSet>,
 }
 
@@ -195,12 +191,12 @@ impl Lock {
         if probe.version == 0 {
             return Err(content("there is no version 0".to_owned()));
         }
-        let File { inputs, sets, .. } = toml::from_str(text).map_err(syntax)?;
+        let File { sets, .. } = toml::from_str(text).map_err(syntax)?;
         for (name, set) in &sets {
             set.check()
                 .map_err(|reason| content(format!("set `{name}`: {reason}")))?;
         }
-        Ok(Self { sets, inputs })
+        Ok(Self { sets })
     }
 
     /// Reads a lock; `None` if there is no such file.
@@ -244,6 +240,16 @@ impl Lock {
 }
 
 impl LockedSet {
+    /// The digests of its packages by name, without those called so in `without`: what a new
+    /// lock keeps of this one. See [`crate::Wishes::keep`].
+    pub fn kept(&self, without: &[String]) -> BTreeMap<String, Digest> {
+        self.packages
+            .iter()
+            .filter(|package| !without.contains(&package.name))
+            .map(|package| (package.name.clone(), package.sha256))
+            .collect()
+    }
+
     /// Sum of the sizes of all packages in bytes.
     pub fn size(&self) -> u64 {
         self.packages.iter().map(|package| package.size).sum()
@@ -342,12 +348,6 @@ impl std::fmt::Display for Lock {
             "# Made by `lifeboat lock`. Keep it under version control, and do not edit it."
         )?;
         writeln!(f, "version = {VERSION}")?;
-        if !self.inputs.is_empty() {
-            writeln!(f, "\n[inputs]")?;
-            for (name, value) in &self.inputs {
-                writeln!(f, "{} = {}", key(name), quoted(value))?;
-            }
-        }
         for (name, set) in &self.sets {
             writeln!(f, "\n[sets.{}]", key(name))?;
             writeln!(f, "request = \"{}\"", set.request)?;

@@ -208,6 +208,8 @@ pub fn read_packages(text: &str, repository: usize) -> Result<Vec<Package<'_>>, 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn index(extra: &str) -> String {
@@ -247,6 +249,23 @@ mod tests {
                 matches!(&error, IndexError::Field { field: found, line: 2, .. } if *found == field),
                 "{error}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text: String, at in 0..200usize) {
+            let _ = read_packages(&text, 0);
+            let mut whole = index("Provides: x (= 1)\n");
+            let mut at = at.min(whole.len());
+            while !whole.is_char_boundary(at) { at -= 1; }
+            whole.insert_str(at, &text);
+            for package in read_packages(&whole, 0).unwrap_or_default() {
+                // Whatever is believed stays below the repository.
+                prop_assert!(!package.filename.split('/').any(|part| part == ".."));
+                prop_assert!(!package.name.contains('/'));
+                let _ = package.sha256();
+            }
         }
     }
 }

@@ -27,7 +27,8 @@ impl Request {
         set.request == self.digest()
     }
 
-    /// The digest that a lock keeps, to notice that another set is wanted now.
+    /// The digest that a lock keeps, to notice that another set is wanted now. What is kept of an
+    /// earlier lock does not count: it is no part of what is asked for.
     pub fn digest(&self) -> Digest {
         let Self {
             repositories,

@@ -13,8 +13,8 @@ use resolvo::{
 };
 
 use crate::{
-    Dependency, DependencyError, Package, Priority, Universe, dependency::parse_dependencies,
-    explain,
+    Dependency, DependencyError, Digest, Package, Priority, Universe,
+    dependency::parse_dependencies, explain,
 };
 
 /// Which packages are taken beside the named ones and what they need.
@@ -43,6 +43,9 @@ pub struct Wishes {
     pub pins: BTreeMap<String, String>,
     /// Packages that must not be there.
     pub exclude: BTreeSet<String>,
+    /// Package files that are taken before better ones if that can be, by name and digest: those
+    /// of an earlier lock, so that a new one changes only what must change.
+    pub keep: BTreeMap<String, Digest>,
 }
 
 /// Why there is no answer.
@@ -511,12 +514,16 @@ impl DependencyProvider for Provider<'_, '_> {
             return None;
         }
         let mut candidates = Candidates::default();
+        let keep = self.wishes.keep.get(&name);
         for index in indices {
             let solvable = SolvableId::from_raw(*index);
+            let package = self.universe.package(*index);
             candidates.candidates.push(solvable);
-            if let Some(reason) = self.refusal(self.universe.package(*index)) {
+            if let Some(reason) = self.refusal(package) {
                 let reason = StringId(self.strings.borrow_mut().id(reason));
                 candidates.excluded.push((solvable, reason));
+            } else if keep.is_some_and(|keep| package.sha256().is_ok_and(|found| found == *keep)) {
+                candidates.favored = Some(solvable);
             }
         }
         Some(candidates)

@@ -2,8 +2,15 @@
 
 use std::{ffi::OsStr, path::Path, process::Command};
 
+use lifeboat_archive::Cache;
+use lifeboat_sandbox::ToolsTree;
+
+/// The cache of the user who runs the tests: packages are the same for all.
+pub(crate) fn cache() -> Cache {
+    Cache::open(Cache::default_root(|name| std::env::var_os(name)).unwrap()).unwrap()
+}
+
 /// Runs an outside tool on a file and returns all that it prints, or says that it is not there.
-/// `LIFEBOAT_TEST_TOOLS` names the root of an unpacked tree to take tools from.
 pub(crate) fn tool(program: &str, arguments: &[&str], file: &Path) -> Option<String> {
     let output = command(program)?
         .args(arguments)
@@ -16,31 +23,19 @@ pub(crate) fn tool(program: &str, arguments: &[&str], file: &Path) -> Option<Str
     Some(text)
 }
 
-/// A command for an outside tool, if there is one.
+/// A command for an outside tool of this host, or of the tools in the cache, if there is one.
 pub(crate) fn command(program: &str) -> Option<Command> {
     let folders = ["usr/bin", "usr/sbin"];
-    if let Some(root) = std::env::var_os("LIFEBOAT_TEST_TOOLS") {
-        let root = Path::new(&root);
-        for folder in folders {
-            let path = root.join(folder).join(program);
-            if path.is_file() {
-                let mut command =
-                    Command::new(root.join("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"));
-                command
-                    .arg("--library-path")
-                    .arg(root.join("usr/lib/x86_64-linux-gnu"))
-                    .arg("--argv0")
-                    .arg(program)
-                    .arg(path);
-                return Some(command);
-            }
-        }
+    let inside = |root: &Path| {
+        let mut paths = folders.iter().map(|folder| root.join(folder).join(program));
+        paths.find(|path| path.is_file())
+    };
+    if let Some(path) = inside(Path::new("/")) {
+        return Some(Command::new(path));
     }
-    for folder in folders {
-        let path = Path::new("/").join(folder).join(program);
-        if path.is_file() {
-            return Some(Command::new(path));
-        }
+    let trees = cache().entries_of("tools").unwrap();
+    if let Some(tree) = trees.iter().find(|tree| inside(&tree.path).is_some()) {
+        return Some(ToolsTree::open(&tree.path).unwrap().command(program));
     }
     eprintln!("skipped: no {} on this host", OsStr::new(program).display());
     None

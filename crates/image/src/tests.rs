@@ -1,18 +1,27 @@
-//! Whole images, from packages in the folder that `LIFEBOAT_TEST_DEBS` names: those of the
-//! tools and, for the image, a kernel, systemd-boot-efi and busybox-static.
+//! Whole images, from Debian's own packages: the tools of a build and, for the image, a kernel,
+//! systemd-boot-efi and busybox-static.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
+    time::SystemTime,
 };
 
-use lifeboat_archive::{Cache, DebFile, Silent, Tree, UnpackedDeb, unpack};
+use lifeboat_archive::{
+    Cache, DebFile, Mirrors, Repository, Request, Silent, Tree, UnpackedDeb, Wishes, download,
+    resolve, unpack,
+};
 use lifeboat_sandbox::ToolsTree;
 
-use crate::{Image, ImageInputs, Units, build};
+use crate::{Image, ImageInputs, TOOL_PACKAGES, Units, build, testing};
 
-const IMAGE: [&str; 3] = ["linux-image-", "systemd-boot-efi_", "busybox-static_"];
+/// Of these only the packages themselves are unpacked, and the one that the kernel's stands for.
+const IMAGE: [&str; 3] = [
+    "linux-image-cloud-amd64",
+    "systemd-boot-efi",
+    "busybox-static",
+];
 
 struct Inputs {
     cache: Cache,
@@ -21,38 +30,41 @@ struct Inputs {
     program: PathBuf,
 }
 
-/// Makes the inputs with a cache in `folder`, or says what is missing.
-fn inputs(folder: &Path) -> Option<Inputs> {
-    let Some(debs) = std::env::var_os("LIFEBOAT_TEST_DEBS") else {
-        eprintln!("skipped: LIFEBOAT_TEST_DEBS names no folder of packages");
-        return None;
+/// Packages with all that they need, of which `wanted` are downloaded and unpacked.
+fn packages(cache: &Cache, names: &[&str], wanted: impl Fn(&str) -> bool) -> Vec<UnpackedDeb> {
+    let mirrors = Mirrors::of_host(|name| std::env::var_os(name));
+    let cancel = AtomicBool::new(false);
+    let request = Request {
+        repositories: Repository::debian("trixie"),
+        architecture: "amd64".to_owned(),
+        wishes: Wishes {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Wishes::default()
+        },
     };
-    let cache = Cache::open(folder.join("cache")).unwrap();
-    let mut image = Vec::new();
-    let mut tools = Vec::new();
-    let mut paths: Vec<_> = fs_err::read_dir(debs)
+    let now = SystemTime::now();
+    let mut set = resolve(cache, &request, &mirrors, &Silent, &cancel, now).unwrap();
+    set.packages.retain(|package| wanted(&package.name));
+    let debs: Vec<DebFile> = download(cache, &set, &mirrors, &Silent, &cancel)
         .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    for path in paths
         .into_iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "deb"))
-    {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let small = path.metadata().unwrap().len() < 4 << 20;
-        if IMAGE.iter().any(|start| name.starts_with(start)) {
-            image.push(DebFile::open(path).unwrap());
-        } else if small && !name.starts_with("qemu") {
-            tools.push(DebFile::open(path).unwrap());
-        }
-    }
-    let unpack = |debs: &[DebFile]| -> Vec<UnpackedDeb> {
-        unpack(&cache, debs, &Silent, &AtomicBool::new(false)).unwrap()
-    };
-    let tools = ToolsTree::materialise(&cache, &unpack(&tools)).unwrap();
+        .map(|(package, path)| DebFile {
+            path,
+            sha256: package.sha256,
+            name: package.name,
+        })
+        .collect();
+    unpack(cache, &debs, &Silent, &cancel).unwrap()
+}
+
+/// Makes the inputs with a cache for the image in `folder`; packages are in the user's.
+fn inputs(folder: &Path) -> Inputs {
+    let shared = testing::cache();
+    let tools = packages(&shared, TOOL_PACKAGES, |_| true);
+    let tools = ToolsTree::materialise(&shared, &tools).unwrap();
     let mut base = Tree::new();
-    for deb in unpack(&image) {
+    let is_image = |name: &str| IMAGE.contains(&name) || name.starts_with("linux-image-");
+    for deb in packages(&shared, &IMAGE, is_image) {
         base.merge(b"", &deb.tree).unwrap();
     }
     let busybox = base
@@ -65,24 +77,6 @@ fn inputs(folder: &Path) -> Option<Inputs> {
     };
     let program = folder.join("busybox");
     fs_err::write(&program, content.read().unwrap()).unwrap();
-    // The configured packages of a node, and the program that is its init.
-    if let Some(tar) = std::env::var_os("LIFEBOAT_TEST_BASE") {
-        let mut real = lifeboat_archive::read_tar(Path::new(&tar)).unwrap();
-        real.merge(
-            b"usr/lib/systemd/boot",
-            &below(&base, "usr/lib/systemd/boot"),
-        )
-        .unwrap();
-        if let Some(real_program) = std::env::var_os("LIFEBOAT_TEST_PROGRAM") {
-            fs_err::copy(PathBuf::from(real_program), &program).unwrap();
-        }
-        return Some(Inputs {
-            cache,
-            tools,
-            base: real,
-            program,
-        });
-    }
     base.write(
         "usr/lib/os-release",
         0o644,
@@ -92,30 +86,17 @@ fn inputs(folder: &Path) -> Option<Inputs> {
     let status =
         "Package: busybox-static\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n";
     base.write("var/lib/dpkg/status", 0o644, status).unwrap();
-    Some(Inputs {
-        cache,
+    Inputs {
+        cache: Cache::open(folder.join("cache")).unwrap(),
         tools,
         base,
         program,
-    })
-}
-
-fn below(tree: &Tree, folder: &str) -> Tree {
-    let mut part = Tree::new();
-    for path in tree.descendants(folder.as_bytes()) {
-        part.insert(&path[folder.len() + 1..], tree.get(path).unwrap().clone())
-            .unwrap();
     }
-    part
 }
 
 fn image(inputs: &Inputs, files: &Tree) -> Image {
     let payload = inputs.program.with_file_name("payload.raw");
-    if let Some(real) = std::env::var_os("LIFEBOAT_TEST_PAYLOAD") {
-        let _ = fs_err::hard_link(PathBuf::from(real), &payload);
-    } else {
-        fs_err::write(&payload, vec![5; 3 << 20]).unwrap();
-    }
+    fs_err::write(&payload, vec![5; 3 << 20]).unwrap();
     let image = ImageInputs {
         version: "0.1.0",
         base: &inputs.base,
@@ -138,14 +119,12 @@ fn image(inputs: &Inputs, files: &Tree) -> Image {
 }
 
 #[test]
-#[ignore = "needs packages"]
+#[ignore = "network"]
 fn two_caches_give_the_same_image_and_one_cache_builds_once() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut images = Vec::new();
     for folder in &folders {
-        let Some(inputs) = inputs(folder.path()) else {
-            return;
-        };
+        let inputs = inputs(folder.path());
         let first = image(&inputs, &Tree::new());
         let again = image(&inputs, &Tree::new());
         assert_eq!(first.folder, again.folder);
@@ -168,14 +147,6 @@ fn two_caches_give_the_same_image_and_one_cache_builds_once() {
         let read =
             |image: &Image| lifeboat_archive::Digest::of_file(&image.folder.join(name)).unwrap();
         assert_eq!(read(&images[0]), read(&images[1]), "{name}");
-    }
-    if let Some(keep) = std::env::var_os("LIFEBOAT_TEST_KEEP") {
-        let keep = PathBuf::from(keep);
-        fs_err::create_dir_all(&keep).unwrap();
-        for entry in fs_err::read_dir(&images[0].folder).unwrap() {
-            let entry = entry.unwrap();
-            fs_err::copy(entry.path(), keep.join(entry.file_name())).unwrap();
-        }
     }
     eprintln!(
         "{}",

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::Result;
@@ -18,12 +19,18 @@ use lifeboat_sandbox::ToolsTree;
 
 use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised};
 
+mod delivery;
 mod lock;
 mod overlay;
+mod receipt;
 mod sets;
+mod stamp;
 mod workshop;
 
+pub use delivery::deliver;
+
 use lock::Policy;
+use receipt::Visit;
 use workshop::{Workshop, lock_file};
 
 /// What a build made, all of it in the cache.
@@ -78,8 +85,26 @@ pub struct LockChanges {
     pub changes: BTreeMap<String, (Option<String>, Option<String>)>,
 }
 
-/// Builds what is not cached.
+/// Builds what is not cached; where nothing changed since the last build, not even that is
+/// looked for.
 pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Built> {
+    let lock_file = lock_file(&loaded.folder);
+    let visit = Visit::begin(context, loaded);
+    if let Some(visit) = &visit
+        && let Some(built) = visit.recall(loaded, &lock_file, SystemTime::now())
+    {
+        return Ok(built);
+    }
+    let (built, lock) = build_all(context, loaded, locking)?;
+    if let Some(visit) = visit {
+        // Without a receipt the next build takes longer, and ends the same.
+        let _ = visit.remember(loaded, &lock, &lock_file, &built);
+    }
+    Ok(built)
+}
+
+/// Builds what is not cached, and tells by which lock.
+fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Built, Lock)> {
     check_layout(&loaded.definition.image.size)?;
     let policy = match locking {
         Locking::Follow => Policy::Follow,
@@ -87,10 +112,7 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     };
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
-    let mut sets = sets::of(&loaded.definition);
-    if Toolchain::find(None).is_err() {
-        sets.push(sets::go());
-    }
+    let sets = wanted(&loaded.definition);
     let (lock, _) = lock::settle(&workshop, &sets, &lock_file(&loaded.folder), &policy)?;
     let tools = workshop.tools(&lock)?;
     let (base, time) = workshop.base(&lock)?;
@@ -136,16 +158,13 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
         &tools,
         &context.reporter,
     )?;
-    Ok(Built {
+    let built = Built {
         disk: image.folder.join("lifeboat.raw"),
         id: image.manifest.root_hash.to_string(),
         kubernetes: payload.manifest.kubernetes.clone(),
         tools: Box::new(tools),
         kubectl: payload.kubectl,
-        ports: overlay::bundles(&loaded.definition)
-            .flat_map(|bundle| &bundle.ports)
-            .map(|port| Forward::tcp(&port.name, port.port))
-            .collect(),
+        ports: ports(&loaded.definition),
         expected: expected(&loaded.definition),
         made: image
             .stages
@@ -154,7 +173,25 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
             .map(|stage| stage.name.to_owned())
             .collect(),
         folder: image.folder,
-    })
+    };
+    Ok((built, lock))
+}
+
+/// The package sets of a definition on this machine.
+fn wanted(definition: &Definition) -> Vec<sets::Set> {
+    let mut sets = sets::of(definition);
+    if Toolchain::find(None).is_err() {
+        sets.push(sets::go());
+    }
+    sets
+}
+
+/// Ports of the bundles, to forward.
+fn ports(definition: &Definition) -> Vec<Forward> {
+    overlay::bundles(definition)
+        .flat_map(|bundle| &bundle.ports)
+        .map(|port| Forward::tcp(&port.name, port.port))
+        .collect()
 }
 
 fn payload(
@@ -277,7 +314,7 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);
-    let (_, changes) = lock::settle(&workshop, &sets::of(&loaded.definition), &file, &policy)?;
+    let (_, changes) = lock::settle(&workshop, &wanted(&loaded.definition), &file, &policy)?;
     let changes = changes
         .into_iter()
         .map(|change| {

@@ -5,6 +5,7 @@ use pgp::{
     packet::{KeyFlags, SignatureConfig, Subpacket, SubpacketData},
     types::{Password, SigningKey},
 };
+use proptest::prelude::*;
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::*;
@@ -292,5 +293,32 @@ fn keys_of_no_use_are_named() {
             .verify_clear("x", now())
             .unwrap_err();
         assert!(matches!(error, SignatureError::Keys(_)), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn only_what_was_signed_is_believed(text: String, at: prop::sample::Index, cut: bool) {
+        let key = key(1, true);
+        let keys = keys(&public(&key));
+        prop_assert!(keys.verify_clear(&text, now()).is_err());
+        let mut message = signed(&key.primary_key, vec![created(MADE + DAY)]);
+        let mut place = at.index(message.len());
+        while !message.is_char_boundary(place) { place -= 1; }
+        if cut {
+            message.truncate(place);
+        } else {
+            message.insert_str(place, &text);
+        }
+        // Armour headers, what stands around the message and blanks at ends of lines are not
+        // signed (RFC 9580, 7.2); all other text is.
+        let text = |text: &str| -> Vec<String> {
+            text.lines().map(|line| line.trim_end().to_owned()).collect()
+        };
+        if let Ok(believed) = keys.verify_clear(&message, now()) {
+            prop_assert_eq!(text(&believed), text(TEXT));
+        }
     }
 }

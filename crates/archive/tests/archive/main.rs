@@ -9,5 +9,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod faults;
+mod bench;
+mod downloads;
+mod lock;
 mod real;
+mod trust;

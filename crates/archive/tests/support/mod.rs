@@ -3,12 +3,6 @@
 //! Not part of the program. Tests of other crates may take this folder in with `#[path]`; it
 //! needs `flate2`, `pgp`, `rand` 0.8, `sha2` and `tempfile`.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each test binary uses another part of it, and a failure ends the test"
-)]
-
 pub mod repository;
 pub mod server;
 

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use fs_err as fs;
-use lifeboat_machine::link_or_copy;
 use serde::Serialize;
 
 use crate::{
@@ -45,20 +44,7 @@ pub fn run(arguments: &BuildArgs, context: &Context) -> Result<Exit> {
     files.sort_by(|left, right| left.name.cmp(&right.name));
     let folder = match &arguments.output {
         None => built.folder,
-        Some(output) => {
-            fs::create_dir_all(output)?;
-            for file in &files {
-                // Beside it first: a file with its name in the folder is whole.
-                let unfinished = output.join(format!(".{}.tmp", file.name));
-                if unfinished.exists() {
-                    fs::remove_file(&unfinished)?;
-                }
-                link_or_copy(&built.folder.join(&file.name), &unfinished)?;
-                fs::rename(&unfinished, output.join(&file.name))?;
-                context.check_cancel()?;
-            }
-            std::path::absolute(output)?
-        }
+        Some(output) => pipeline::deliver(context, &built.folder, output)?,
     };
     let facts = Facts {
         schema: "lifeboat.build/1",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use anyhow::Result;
-use lifeboat_archive::{Lock, LockedSet};
+use lifeboat_archive::{Lock, LockedSet, Request};
 
 use super::{sets::Set, workshop::Workshop};
 use crate::hint::Advised;
@@ -17,7 +17,7 @@ pub enum Policy {
     Locked,
     /// Resolve everything again.
     UpdateAll,
-    /// Resolve the sets again that hold one of these packages.
+    /// Move these packages in the sets that hold them, and what they take along.
     Update(Vec<String>),
 }
 
@@ -101,7 +101,10 @@ pub fn settle(
                     "run `lifeboat lock`, or leave out `--locked`",
                 ));
             }
-            _ => workshop.resolve(set)?,
+            _ => workshop.resolve(&Set {
+                name: set.name,
+                request: keeping(&set.request, known, policy),
+            })?,
         };
         lock.sets.insert(set.name.to_owned(), now);
     }
@@ -114,6 +117,21 @@ pub fn settle(
         lock.write(file)?;
     }
     Ok((lock, changes))
+}
+
+/// The request, such that a new lock changes only what it must: a set that is resolved again
+/// because the definition asks for something else keeps all versions that still fit.
+fn keeping(request: &Request, known: Option<&LockedSet>, policy: &Policy) -> Request {
+    let mut request = request.clone();
+    let without: &[String] = match policy {
+        Policy::UpdateAll => return request,
+        Policy::Update(names) => names,
+        Policy::Follow | Policy::Locked => &[],
+    };
+    if let Some(known) = known {
+        request.wishes.keep = known.kept(without);
+    }
+    request
 }
 
 /// What differs between two locks, by set and package.
@@ -186,6 +204,32 @@ mod tests {
             sets: [("image".to_owned(), set)].into(),
             ..Lock::default()
         }
+    }
+
+    #[test]
+    fn only_what_is_to_move_may_move() {
+        let known = lock(&[("a", "1"), ("b", "1")])
+            .sets
+            .remove("image")
+            .unwrap();
+        let request = Request {
+            repositories: Vec::new(),
+            architecture: "amd64".to_owned(),
+            wishes: lifeboat_archive::Wishes::default(),
+        };
+        let kept = |policy: &Policy| -> Vec<String> {
+            let request = keeping(&request, Some(&known), policy);
+            request.wishes.keep.into_keys().collect()
+        };
+        assert_eq!(kept(&Policy::Follow), ["a", "b"]);
+        assert_eq!(kept(&Policy::Update(vec!["a".to_owned()])), ["b"]);
+        assert!(kept(&Policy::UpdateAll).is_empty());
+        assert!(
+            keeping(&request, None, &Policy::Follow)
+                .wishes
+                .keep
+                .is_empty()
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which package sets a definition needs. Pure: nothing is read but the definition.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use lifeboat_archive::{Base, Keys, Repository, Request, Wishes};
 use lifeboat_config::{Definition, Runtime, bundle};
@@ -42,8 +42,7 @@ fn request(suite: &str, base: Base, names: Vec<String>) -> Request {
         wishes: Wishes {
             names,
             base,
-            pins: BTreeMap::new(),
-            exclude: BTreeSet::new(),
+            ..Wishes::default()
         },
     }
 }

@@ -55,6 +55,11 @@ fn up_brings_a_node_to_ready() {
     println!("memory in use: {memory} MiB");
     user.sizes_are_kept();
 
+    // Nothing changed since, so that no package is looked at.
+    let built = user.json(&["build", "--format", "json"]);
+    assert_eq!(built["seconds"], serde_json::json!({}), "{built}");
+    assert_eq!(built["image"], facts["image"]);
+
     // Asking again says so at once.
     let again = user.both(&["up"]);
     assert!(again.contains("runs already"), "{again}");

@@ -1,6 +1,7 @@
 use std::{io::Write as _, path::PathBuf};
 
 use lifeboat_archive::{Cache, Inode};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -250,4 +251,42 @@ fn what_cannot_be_taken_is_refused_with_the_reason() {
     std::fs::write(&path, "no archive").unwrap();
     messages.push(place.read(&path).unwrap_err().to_string());
     insta::assert_snapshot!(messages.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_archive_is_refused_or_whole(at: prop::sample::Index, bit in 0..8u8, cut: bool) {
+        let place = Place::new();
+        let path = place.archive(&layout("example.org/tool:1", "amd64", gzip));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << bit;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        // What is taken has the layers that its configuration names.
+        for image in place.read(&path).unwrap_or_default() {
+            let config: Value = serde_json::from_slice(&image.config).unwrap();
+            let named = config["rootfs"]["diff_ids"].as_array().unwrap().len();
+            prop_assert_eq!(image.layers.len(), named);
+        }
+    }
+
+    #[test]
+    fn any_index_is_read_without_a_panic(text: String, config: String) {
+        let place = Place::new();
+        let mut tree = Tree::new();
+        tree.write("index.json", 0o644, &text).unwrap();
+        let _ = place.read(&place.archive(&tree));
+        let saved = json!([{ "Config": "config.json", "RepoTags": [text], "Layers": ["l"] }]);
+        let mut tree = Tree::new();
+        tree.write("manifest.json", 0o644, saved.to_string()).unwrap();
+        tree.write("config.json", 0o644, &config).unwrap();
+        tree.write("l", 0o644, "no archive").unwrap();
+        prop_assert!(place.read(&place.archive(&tree)).is_err());
+    }
 }
