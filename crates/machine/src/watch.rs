@@ -27,9 +27,9 @@ pub enum Stage {
     Kernel,
     /// systemd, to the service that provisions.
     Userspace,
-    /// kubeadm and what it starts, to the first answer of the API.
+    /// kubeadm and what it starts, to a live API or the node's first word of being Ready.
     Kubeadm,
-    /// From then to the node being Ready.
+    /// From then to the node being Ready, if that was not the end of the former.
     Ready,
     /// From then to all system pods running.
     Pods,
@@ -181,6 +181,8 @@ pub struct Watch {
     readiness: Option<Readiness>,
     silence: Option<String>,
     ready_at: Option<Duration>,
+    /// When the node said so itself: it has rights on the API before this host has.
+    ready_by_report: Option<Duration>,
     pods_at: Option<Duration>,
 }
 
@@ -204,6 +206,7 @@ impl Watch {
             readiness: None,
             silence: None,
             ready_at: None,
+            ready_by_report: None,
             pods_at: None,
         }
     }
@@ -266,6 +269,9 @@ impl Watch {
         }
         if let Some(stage) = Stage::begun(phase, step, state) {
             self.timeline.mark(stage, start + at);
+        }
+        if (phase, step, state) == ("ready", "node", StepState::Done) {
+            self.ready_by_report = Some(Duration::from_secs_f64(start + at));
         }
         phase.clone_into(&mut self.step);
         if !step.is_empty() && step != phase {
@@ -467,7 +473,7 @@ impl Watch {
 
     fn finished(&self, end: Duration) -> Timeline {
         let mut timeline = self.timeline.clone();
-        if let Some(ready) = self.ready_at
+        if let Some(ready) = self.ready_by_report.into_iter().chain(self.ready_at).min()
             && self.goal == Goal::Pods
         {
             timeline.mark(Stage::Pods, ready.as_secs_f64());

@@ -83,8 +83,9 @@ fn cluster(facts: &Facts) -> Json {
             "serviceSubnet": SERVICE_SUBNET,
             "dnsDomain": "cluster.local",
         },
-        "apiServer": { "certSANs": names },
+        "apiServer": { "certSANs": names, "extraEnvs": lean() },
         "controllerManager": {
+            "extraEnvs": lean(),
             "extraArgs": [{ "name": "flex-volume-plugin-dir", "value": VOLUME_PLUGINS }],
         },
     });
@@ -92,6 +93,12 @@ fn cluster(facts: &Facts) -> Json {
         cluster["controlPlaneEndpoint"] = json!(endpoint);
     }
     cluster
+}
+
+/// Less garbage beside what is in use, for the two with the largest heaps: 30 MB of a small
+/// node's memory for a few hundredths of their time.
+fn lean() -> Json {
+    json!([{ "name": "GOGC", "value": "70" }])
 }
 
 fn kubelet(facts: &Facts) -> Json {
