@@ -13,13 +13,14 @@ use lifeboat_config::{
 };
 use lifeboat_image::{Component, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
-use lifeboat_payload::{Payload, PayloadSpec, SigningKey, go::Toolchain, key};
+use lifeboat_payload::{Payload, PayloadSpec, SigningKey, Source, go::Toolchain, key};
 use lifeboat_sandbox::ToolsTree;
 
 use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised};
 
 mod lock;
 mod overlay;
+mod packages;
 mod sets;
 mod workshop;
 
@@ -87,11 +88,7 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     };
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
-    let mut sets = sets::of(&loaded.definition);
-    if Toolchain::find(None).is_err() {
-        sets.push(sets::go());
-    }
-    let (lock, _) = lock::settle(&workshop, &sets, &lock_file(&loaded.folder), &policy)?;
+    let (lock, _) = settled(&workshop, loaded, &policy)?;
     let tools = workshop.tools(&lock)?;
     let (base, time) = workshop.base(&lock)?;
     context.check_cancel()?;
@@ -101,15 +98,18 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     context.check_cancel()?;
 
     context.reporter.phase("image", "root, UKI and disk");
-    let components = [Component {
-        name: "kubernetes".to_owned(),
-        version: payload.manifest.kubernetes.clone(),
-        purl: format!(
-            "pkg:golang/k8s.io/kubernetes@v{}",
-            payload.manifest.kubernetes
-        ),
-        license: Some("Apache-2.0".to_owned()),
-    }];
+    let components = match &loaded.definition.image.kubernetes_source {
+        KubernetesSource::Packages(_) => packages::components(&lock)?,
+        KubernetesSource::Modules => vec![Component {
+            name: "kubernetes".to_owned(),
+            version: payload.manifest.kubernetes.clone(),
+            purl: format!(
+                "pkg:golang/k8s.io/kubernetes@v{}",
+                payload.manifest.kubernetes
+            ),
+            license: Some("Apache-2.0".to_owned()),
+        }],
+    };
     let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
     let image = lifeboat_image::build(
         &workshop.cache,
@@ -157,6 +157,20 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     })
 }
 
+/// The lock that answers a definition, and what changed in it.
+fn settled(
+    workshop: &Workshop<'_>,
+    loaded: &Loaded,
+    policy: &Policy,
+) -> Result<(Lock, Vec<lock::Change>)> {
+    let mut sets = sets::of(&loaded.definition, &packages::keys(loaded)?);
+    if sets::builds_modules(&loaded.definition.image) && Toolchain::find(None).is_err() {
+        sets.push(sets::go());
+    }
+    lock::settle(workshop, &sets, &lock_file(&loaded.folder), policy)
+        .map_err(|error| packages::explain(workshop, loaded, &sets, error))
+}
+
 fn payload(
     workshop: &Workshop<'_>,
     loaded: &Loaded,
@@ -164,41 +178,47 @@ fn payload(
     tools: &ToolsTree,
     key: &SigningKey,
 ) -> Result<Payload> {
-    if loaded.definition.image.kubernetes_source != KubernetesSource::Modules {
-        return Err(unavailable(
-            "image.kubernetes_source.packages",
-            "leave it out: `modules` builds Kubernetes 1.36",
-        ));
-    }
-    let wanted = loaded.definition.image.kubernetes.resolved();
-    if wanted != lifeboat_payload::KUBERNETES {
-        return Err(Advised::new(
-            format!("Kubernetes {wanted} cannot be built by this version of Lifeboat"),
-            format!(
-                "its modules are pinned at {}; name that, or its minor",
-                lifeboat_payload::KUBERNETES
-            ),
-        ));
-    }
+    let image = &loaded.definition.image;
+    let source = match &image.kubernetes_source {
+        KubernetesSource::Modules => {
+            let wanted = image.kubernetes.resolved();
+            if wanted != lifeboat_payload::KUBERNETES {
+                return Err(Advised::new(
+                    format!("Kubernetes {wanted} cannot be built by this version of Lifeboat"),
+                    format!(
+                        "its modules are pinned at {}; name that, or its minor",
+                        lifeboat_payload::KUBERNETES
+                    ),
+                ));
+            }
+            Source::Modules
+        }
+        KubernetesSource::Packages(_) => Source::Packages(packages::unpacked(workshop, lock)?),
+    };
+    let from = match source {
+        Source::Modules => "Kubernetes from its modules",
+        Source::Packages(_) => "Kubernetes from its packages",
+    };
     let spec = PayloadSpec {
-        container_images: loaded
-            .definition
-            .image
+        source,
+        runtime: sets::runtime(image),
+        container_images: image
             .container_images
             .iter()
             .map(|path| loaded.folder.join(path.as_str()))
             .collect(),
-        cni: match loaded.definition.image.cni {
+        cni: match image.cni {
             Cni::Flannel => lifeboat_payload::Cni::Flannel,
             Cni::Bridge | Cni::None => lifeboat_payload::Cni::Bridge,
         },
-        ..PayloadSpec::default()
     };
-    let debs = workshop.unpacked(lock, sets::PAYLOAD)?;
-    workshop
-        .reporter
-        .phase("payload", "Kubernetes from its modules");
-    Ok(lifeboat_payload::build(
+    let debs = if lock.sets.contains_key(sets::PAYLOAD) {
+        workshop.unpacked(lock, sets::PAYLOAD)?
+    } else {
+        Vec::new()
+    };
+    workshop.reporter.phase("payload", from);
+    lifeboat_payload::build(
         &workshop.cache,
         &spec,
         tools,
@@ -206,7 +226,8 @@ fn payload(
         key,
         workshop.reporter,
         workshop.cancel,
-    )?)
+    )
+    .map_err(|error| packages::explain_build(loaded, error))
 }
 
 /// The partitions whose sizes cannot be chosen yet must have their usual ones.
@@ -277,7 +298,7 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);
-    let (_, changes) = lock::settle(&workshop, &sets::of(&loaded.definition), &file, &policy)?;
+    let (_, changes) = settled(&workshop, loaded, &policy)?;
     let changes = changes
         .into_iter()
         .map(|change| {
@@ -300,7 +321,7 @@ const TOOLS_LOCK: &str = "tools.lock";
 pub fn tools(context: &Context) -> Result<Box<dyn Tools>> {
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "tools");
-    let mut sets = sets::of(&Definition::default());
+    let mut sets = sets::of(&Definition::default(), &[]);
     sets.retain(|set| set.name == sets::TOOLS);
     let file = workshop.cache.root().join(TOOLS_LOCK);
     let (lock, _) = lock::settle(&workshop, &sets, &file, &Policy::Follow)?;
