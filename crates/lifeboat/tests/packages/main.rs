@@ -9,8 +9,11 @@ mod repository;
 #[path = "../../../archive/tests/support/mod.rs"]
 mod support;
 
-use place::{Place, check_payload, tools};
-use repository::{Upstream, VERSION, images, write_images};
+use std::path::Path;
+
+use lifeboat_payload::containers_storage;
+use place::{Place, names, read_payload, skopeo_agrees, tools};
+use repository::{Upstream, VERSION, images, program, write_images};
 
 #[test]
 #[ignore = "network"]
@@ -79,7 +82,29 @@ fn packages_become_a_payload_with_a_store_for_cri_o() {
     assert!(set.contains("name = \"iptables\""), "{set}");
 
     let tools = tools();
-    check_payload(&place, &tools);
+    let (manifest, payload) = read_payload(&place, &tools, &format!("kubernetes-{VERSION}-crio"));
+    assert_eq!(
+        (&*manifest.kubernetes, &*manifest.runtime, &*manifest.cni),
+        (VERSION, "cri-o", "bridge")
+    );
+    assert_eq!(manifest.sandbox_image, "registry.k8s.io/pause:3.10.2");
+    let programs = [
+        "conmon", "crictl", "crio", "kubeadm", "kubectl", "kubelet", "pinns",
+    ];
+    assert_eq!(manifest.programs, programs);
+    assert_eq!(names(&payload), ["bin", "cni", "images"]);
+    assert_eq!(names(&payload.join("bin")), programs);
+    assert_eq!(
+        names(&payload.join("cni")),
+        ["bridge", "host-local", "loopback", "macvlan", "portmap"]
+    );
+    for (path, says) in [("bin/crio", "crio\n"), ("cni/bridge", "bridge\n")] {
+        assert_eq!(fs_err::read(payload.join(path)).unwrap(), program(says));
+    }
+    let store = payload.join("images");
+    check_store(&store);
+    skopeo_agrees(&place, &store, &images);
+
     let manifest = fs_err::read_to_string(place.path("out/manifest.json")).unwrap();
     assert!(manifest.contains(&format!("kubernetes-{VERSION}-crio")));
     let bill = fs_err::read_to_string(place.path("out/sbom.spdx.json")).unwrap();
@@ -112,4 +137,61 @@ fn packages_become_a_payload_with_a_store_for_cri_o() {
     // The lock is followed, and nothing is made again.
     let (success, said) = place.run(&upstream, &["build", "--locked", "--format", "json"]);
     assert!(success && said.contains("\"made\": []"), "{said}");
+}
+
+/// Each image has its own layer on the one that all share.
+fn check_store(folder: &Path) {
+    let store = containers_storage::read(folder).expect("a store that fits together");
+    assert_eq!(store.images.len(), images().len());
+    for name in images() {
+        let mut all = store.images.iter();
+        let image = all.find(|image| image.names == [&*name]);
+        let layers = &image.expect("the image").layers;
+        let own = fs_err::read_to_string(layers[0].join("name"));
+        assert_eq!(own.expect("its file"), name);
+        assert!(layers[1].join("etc/passwd").is_file());
+        assert_eq!(layers[1], store.images[0].layers[1]);
+    }
+    // The layers, and the folder of short names.
+    assert_eq!(names(&folder.join("overlay")).len(), images().len() + 1 + 1);
+}
+
+#[test]
+#[ignore = "network"]
+fn kubernetes_of_packages_runs_on_what_only_modules_have() {
+    let upstream = Upstream::new();
+    let definition = upstream
+        .definition(
+            "1.36.76",
+            "  runtime: containerd\n  container_images: [some.tar]\n",
+        )
+        .replace("  cni: bridge\n", "");
+    let place = Place::new(&upstream, &definition);
+    // The programs of this version are told of the images of the other, and name those.
+    write_images(&place.path("some.tar"), &images());
+    let (success, said) = place.run(&upstream, &["build"]);
+    assert!(success, "{said}");
+    let name = "kubernetes-1.36.76-containerd";
+    let (manifest, payload) = read_payload(&place, &tools(), name);
+    assert_eq!(
+        (&*manifest.runtime, &*manifest.cni),
+        ("containerd", "flannel")
+    );
+    let flannel = |name: &String| name.contains("/flannel:");
+    assert!(manifest.images.iter().any(flannel), "{manifest:?}");
+    assert_eq!(manifest.images.len(), images().len() + 1);
+    assert_eq!(
+        names(&payload.join("bin")),
+        [
+            "containerd",
+            "containerd-shim-runc-v2",
+            "crictl",
+            "ctr",
+            "kubeadm",
+            "kubectl",
+            "kubelet"
+        ]
+    );
+    assert!(payload.join("cni/flannel").is_file());
+    assert_eq!(names(&payload), ["bin", "cni", "containerd"]);
 }
