@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 use fs_err as fs;
 use lifeboat_archive::{
-    DEBIAN, DEBIAN_SECURITY, Lock, LockedPackage, LockedSet, Request, ResolveError, Wishes,
-    versions,
+    DEBIAN, DEBIAN_SECURITY, Lock, LockedPackage, LockedSet, Request, ResolveError, Version,
+    Wishes, versions,
 };
 use lifeboat_config::{Finding, Findings};
 use lifeboat_image::Component;
@@ -150,7 +150,7 @@ fn lacks(workshop: &Workshop<'_>, loaded: &Loaded, request: &Request) -> Result<
             .iter()
             .any(|version| packages::fits(name, version.as_str(), minor, patch))
         {
-            let mut shown: Vec<&str> = versions.iter().map(|one| one.as_str()).collect();
+            let mut shown: Vec<&str> = versions.iter().map(Version::as_str).collect();
             let more = shown.len().saturating_sub(MOST_VERSIONS);
             shown.truncate(MOST_VERSIONS);
             let more = match more {
@@ -166,8 +166,8 @@ fn lacks(workshop: &Workshop<'_>, loaded: &Loaded, request: &Request) -> Result<
                 "each minor has a repository of its own: name that of 1.{minor}, or a version \
                  that is there"
             );
-            let path = "image.kubernetes";
-            findings.push(loaded.finding(path, "unavailable-version", message, Some(hint)));
+            let key = "image.kubernetes";
+            findings.push(loaded.finding(key, "unavailable-version", message, Some(hint)));
         }
     }
     Ok(findings)

@@ -41,17 +41,14 @@ pub(crate) fn add(tree: &mut Tree, at: &str, images: &[Image]) -> Result<(), Tre
             below.insert(0, id);
         }
         let id = Digest::of(&image.config).to_string();
-        match records.get_mut(&id) {
+        if let Some(record) = records.get_mut(&id) {
             // The same image in another archive, under another name.
-            Some(record) => {
-                record.names.extend(image.names.iter().cloned());
-                record.names.sort();
-                record.names.dedup();
-            }
-            None => {
-                let record = add_image(tree, at, image, below.into_iter().next())?;
-                records.insert(id, record);
-            }
+            record.names.extend(image.names.iter().cloned());
+            record.names.sort();
+            record.names.dedup();
+        } else {
+            let record = add_image(tree, at, image, below.into_iter().next())?;
+            records.insert(id, record);
         }
     }
     write(tree, &format!("{at}/{LAYERS}/layers"), &layers)?;
