@@ -58,7 +58,7 @@ pub use {
     progress::{Progress, Silent},
     release::{Release, ReleaseError},
     repository::Repository,
-    resolve::{Request, ResolveError, download, download_with, resolve, resolve_with},
+    resolve::{Request, ResolveError, download, download_with, resolve, resolve_with, versions},
     solver::{Base, Unsolvable, Wishes, solve},
     sources::{DEBIAN, DEBIAN_SECURITY, Mirrors},
     tar::{TarError, read_tar, write_tar},

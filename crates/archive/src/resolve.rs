@@ -1,11 +1,11 @@
 //! From a request to locked packages, and from those to files.
 
-use std::{path::PathBuf, sync::atomic::AtomicBool, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, sync::atomic::AtomicBool, time::SystemTime};
 
 use crate::{
     Cache, Digest, FetchError, Fetcher, IndexError, Keys, LockedPackage, LockedSet, Mirrors,
     Package, Patience, Progress, ReleaseError, Repository, SignatureError, Universe, Unsolvable,
-    Wanted, Wishes,
+    Version, Wanted, Wishes,
     repository::{IndexText, Refresh, read_all},
     solve,
 };
@@ -134,8 +134,9 @@ impl ResolveError {
             Self::Fetch { source, .. } => source.hint(),
             Self::Unsolvable(error) => error.hint(),
             Self::Signature { .. } => Some(
-                "the mirror or something on the way to it changed the file, or it is signed with \
-                 a new key; try another mirror (LIFEBOAT_DEBIAN_MIRROR)"
+                "the server or something on the way to it changed the file, or it is signed with \
+                 a new key; of Debian's archive try another mirror (LIFEBOAT_DEBIAN_MIRROR), of \
+                 another repository fetch its key again"
                     .to_owned(),
             ),
             Self::NoRelease { .. } => Some("check the URL and the suite".to_owned()),
@@ -213,6 +214,51 @@ pub fn resolve_with(
             .collect(),
         packages,
     })
+}
+
+/// The versions that the repositories of a request have of each package that it names plainly,
+/// newest first, under the same checks as for [`resolve`].
+///
+/// # Errors
+/// [`ResolveError`] if a repository cannot be had or believed.
+pub fn versions(
+    cache: &Cache,
+    request: &Request,
+    mirrors: &Mirrors,
+    progress: &dyn Progress,
+    cancel: &AtomicBool,
+    now: SystemTime,
+) -> Result<BTreeMap<String, Vec<Version>>, ResolveError> {
+    let refresh = Refresh {
+        fetcher: &mirrors.fetcher(Patience::default()),
+        mirrors,
+        progress,
+        cancel,
+        now,
+        architecture: &request.architecture,
+    };
+    let contents = refresh.all(&request.repositories)?;
+    let texts = refresh.indices(cache, &contents)?;
+    let mut found: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+    for name in &request.wishes.names {
+        found.entry(name.clone()).or_default();
+    }
+    for package in read_all(&texts)? {
+        let fits = [request.architecture.as_str(), "all"].contains(&package.architecture);
+        // The reader of the index has refused any other text.
+        if let (true, Some(versions), Ok(version)) = (
+            fits,
+            found.get_mut(package.name),
+            package.version.parse::<Version>(),
+        ) {
+            versions.push(version);
+        }
+    }
+    for versions in found.values_mut() {
+        versions.sort_by(|one, other| other.cmp(one));
+        versions.dedup();
+    }
+    Ok(found)
 }
 
 /// Has every package of a set in the cache; the paths of the verified files are in the order

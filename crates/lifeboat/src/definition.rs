@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use fs_err as fs;
-use lifeboat_config::Definition;
+use lifeboat_config::{Definition, Finding, finding_at};
 
 use crate::hint::Advised;
 
@@ -20,6 +20,24 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The folder that relative paths in it, and the lock, are in.
     pub folder: PathBuf,
+}
+
+impl Loaded {
+    /// A finding about a value that only a later step could judge, at its place in the file.
+    pub fn finding(
+        &self,
+        path: &str,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) -> Finding {
+        let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT));
+        // One that is gone by now still has a first line.
+        let bytes = fs::read(file).unwrap_or_default();
+        let here = std::env::current_dir().unwrap_or_default();
+        let name = file.strip_prefix(here).unwrap_or(file).display();
+        finding_at(&name.to_string(), &bytes, path, code, message, hint)
+    }
 }
 
 /// Reads the named file, or `lifeboat.yaml` in this folder if that is there.

@@ -14,7 +14,7 @@ use lifeboat_config::{
 };
 use lifeboat_image::{Component, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
-use lifeboat_payload::{Payload, PayloadSpec, SigningKey, go::Toolchain, key};
+use lifeboat_payload::{Payload, PayloadSpec, SigningKey, Source, go::Toolchain, key};
 use lifeboat_sandbox::ToolsTree;
 
 use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised};
@@ -22,6 +22,7 @@ use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advi
 mod delivery;
 mod lock;
 mod overlay;
+mod packages;
 mod receipt;
 mod sets;
 mod stamp;
@@ -112,8 +113,7 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
     };
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
-    let sets = wanted(&loaded.definition);
-    let (lock, _) = lock::settle(&workshop, &sets, &lock_file(&loaded.folder), &policy)?;
+    let (lock, _) = settled(&workshop, loaded, &policy)?;
     let tools = workshop.tools(&lock)?;
     let (base, time) = workshop.base(&lock)?;
     context.check_cancel()?;
@@ -123,15 +123,149 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
     context.check_cancel()?;
 
     context.reporter.phase("image", "root, UKI and disk");
-    let components = [Component {
-        name: "kubernetes".to_owned(),
-        version: payload.manifest.kubernetes.clone(),
-        purl: format!(
-            "pkg:golang/k8s.io/kubernetes@v{}",
-            payload.manifest.kubernetes
-        ),
-        license: Some("Apache-2.0".to_owned()),
-    }];
+    let components = match &loaded.definition.image.kubernetes_source {
+        KubernetesSource::Packages(_) => packages::components(&lock)?,
+        KubernetesSource::Modules => vec![Component {
+            name: "kubernetes".to_owned(),
+            version: payload.manifest.kubernetes.clone(),
+            purl: format!(
+                "pkg:golang/k8s.io/kubernetes@v{}",
+                payload.manifest.kubernetes
+            ),
+            license: Some("Apache-2.0".to_owned()),
+        }],
+    };
+    let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
+    let image = lifeboat_image::build(
+        &workshop.cache,
+        &ImageInputs {
+            version: &version(time),
+            base: &base,
+            program: &std::env::current_exe()?,
+            node_files: &overlay::of_node()?,
+            files: Some(&files),
+            payload: Some((&payload.manifest.name, &payload.path)),
+            components: &components,
+            public_keys: &[(
+                "payload.pem".to_owned(),
+                key::public_pem(&key.verifying_key())?.into_bytes(),
+            )]
+            .into(),
+            units: &overlay::units(&loaded.definition),
+            command_line: &[],
+            state_size: Some(loaded.definition.image.size.state)
+                .filter(|size| *size != DiskLayout::default().state)
+                .map(Size::bytes),
+            time,
+        },
+        &tools,
+        &context.reporter,
+    )?;
+    let built = Built {
+        disk: image.folder.join("lifeboat.raw"),
+        id: image.manifest.root_hash.to_string(),
+        kubernetes: payload.manifest.kubernetes.clone(),
+        tools: Box::new(tools),
+        kubectl: payload.kubectl,
+        ports: ports(&loaded.definition),
+        expected: expected(&loaded.definition),
+        made: image
+            .stages
+            .iter()
+            .filter(|stage| stage.seconds > 0.1)
+            .map(|stage| stage.name.to_owned())
+            .collect(),
+        folder: image.folder,
+    };
+    Ok((built, lock))
+}
+
+/// Ports of the bundles, to forward.
+    pub ports: Vec<Forward>,
+    /// The system pods of this definition.
+    pub expected: Expected,
+    /// What had to be made; empty if all was cached.
+    pub made: Vec<String>,
+}
+
+/// Whether the lock may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// It is made when there is none, and added to where the definition asks for more.
+    Follow,
+    /// A lock that would change is an error.
+    Locked,
+}
+
+impl Locking {
+    /// As the command line says.
+    pub fn of(arguments: &DefinitionArg) -> Self {
+        if arguments.locked {
+            Self::Locked
+        } else {
+            Self::Follow
+        }
+    }
+}
+
+/// What a new lock changes.
+#[derive(Debug, serde::Serialize)]
+pub struct LockChanges {
+    /// Where it is.
+    pub lock: PathBuf,
+    /// Packages by name: version before and after, either missing if it came or went.
+    pub changes: BTreeMap<String, (Option<String>, Option<String>)>,
+}
+
+/// Builds what is not cached; where nothing changed since the last build, not even that is
+/// looked for.
+pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Built> {
+    let lock_file = lock_file(&loaded.folder);
+    let visit = Visit::begin(context, loaded);
+    if let Some(visit) = &visit
+        && let Some(built) = visit.recall(loaded, &lock_file, SystemTime::now())
+    {
+        return Ok(built);
+    }
+    let (built, lock) = build_all(context, loaded, locking)?;
+    if let Some(visit) = visit {
+        // Without a receipt the next build takes longer, and ends the same.
+        let _ = visit.remember(loaded, &lock, &lock_file, &built);
+    }
+    Ok(built)
+}
+
+/// Builds what is not cached, and tells by which lock.
+fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Built, Lock)> {
+    check_layout(&loaded.definition.image.size)?;
+    let policy = match locking {
+        Locking::Follow => Policy::Follow,
+        Locking::Locked => Policy::Locked,
+    };
+    let workshop = Workshop::new(context)?;
+    context.reporter.phase("resolve", "package sets");
+    let (lock, _) = settled(&workshop, loaded, &policy)?;
+    let tools = workshop.tools(&lock)?;
+    let (base, time) = workshop.base(&lock)?;
+    context.check_cancel()?;
+
+    let key = key::signing_key(&context.config_folder()?)?;
+    let payload = payload(&workshop, loaded, &lock, &tools, &key)?;
+    context.check_cancel()?;
+
+    context.reporter.phase("image", "root, UKI and disk");
+    let components = match &loaded.definition.image.kubernetes_source {
+        KubernetesSource::Packages(_) => packages::components(&lock)?,
+        KubernetesSource::Modules => vec![Component {
+            name: "kubernetes".to_owned(),
+            version: payload.manifest.kubernetes.clone(),
+            purl: format!(
+                "pkg:golang/k8s.io/kubernetes@v{}",
+                payload.manifest.kubernetes
+            ),
+            license: Some("Apache-2.0".to_owned()),
+        }],
+    };
     let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
     let image = lifeboat_image::build(
         &workshop.cache,
@@ -194,6 +328,20 @@ fn ports(definition: &Definition) -> Vec<Forward> {
         .collect()
 }
 
+/// The lock that answers a definition, and what changed in it.
+fn settled(
+    workshop: &Workshop<'_>,
+    loaded: &Loaded,
+    policy: &Policy,
+) -> Result<(Lock, Vec<lock::Change>)> {
+    let mut sets = sets::of(&loaded.definition, &packages::keys(loaded)?);
+    if sets::builds_modules(&loaded.definition.image) && Toolchain::find(None).is_err() {
+        sets.push(sets::go());
+    }
+    lock::settle(workshop, &sets, &lock_file(&loaded.folder), policy)
+        .map_err(|error| packages::explain(workshop, loaded, &sets, error))
+}
+
 fn payload(
     workshop: &Workshop<'_>,
     loaded: &Loaded,
@@ -201,41 +349,47 @@ fn payload(
     tools: &ToolsTree,
     key: &SigningKey,
 ) -> Result<Payload> {
-    if loaded.definition.image.kubernetes_source != KubernetesSource::Modules {
-        return Err(unavailable(
-            "image.kubernetes_source.packages",
-            "leave it out: `modules` builds Kubernetes 1.36",
-        ));
-    }
-    let wanted = loaded.definition.image.kubernetes.resolved();
-    if wanted != lifeboat_payload::KUBERNETES {
-        return Err(Advised::new(
-            format!("Kubernetes {wanted} cannot be built by this version of Lifeboat"),
-            format!(
-                "its modules are pinned at {}; name that, or its minor",
-                lifeboat_payload::KUBERNETES
-            ),
-        ));
-    }
+    let image = &loaded.definition.image;
+    let source = match &image.kubernetes_source {
+        KubernetesSource::Modules => {
+            let wanted = image.kubernetes.resolved();
+            if wanted != lifeboat_payload::KUBERNETES {
+                return Err(Advised::new(
+                    format!("Kubernetes {wanted} cannot be built by this version of Lifeboat"),
+                    format!(
+                        "its modules are pinned at {}; name that, or its minor",
+                        lifeboat_payload::KUBERNETES
+                    ),
+                ));
+            }
+            Source::Modules
+        }
+        KubernetesSource::Packages(_) => Source::Packages(packages::unpacked(workshop, lock)?),
+    };
+    let from = match source {
+        Source::Modules => "Kubernetes from its modules",
+        Source::Packages(_) => "Kubernetes from its packages",
+    };
     let spec = PayloadSpec {
-        container_images: loaded
-            .definition
-            .image
+        source,
+        runtime: sets::runtime(image),
+        container_images: image
             .container_images
             .iter()
             .map(|path| loaded.folder.join(path.as_str()))
             .collect(),
-        cni: match loaded.definition.image.cni {
+        cni: match image.cni {
             Cni::Flannel => lifeboat_payload::Cni::Flannel,
             Cni::Bridge | Cni::None => lifeboat_payload::Cni::Bridge,
         },
-        ..PayloadSpec::default()
     };
-    let debs = workshop.unpacked(lock, sets::PAYLOAD)?;
-    workshop
-        .reporter
-        .phase("payload", "Kubernetes from its modules");
-    Ok(lifeboat_payload::build(
+    let debs = if lock.sets.contains_key(sets::PAYLOAD) {
+        workshop.unpacked(lock, sets::PAYLOAD)?
+    } else {
+        Vec::new()
+    };
+    workshop.reporter.phase("payload", from);
+    lifeboat_payload::build(
         &workshop.cache,
         &spec,
         tools,
@@ -243,7 +397,8 @@ fn payload(
         key,
         workshop.reporter,
         workshop.cancel,
-    )?)
+    )
+    .map_err(|error| packages::explain_build(loaded, error))
 }
 
 /// The partitions whose sizes cannot be chosen yet must have their usual ones.
@@ -314,7 +469,7 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);
-    let (_, changes) = lock::settle(&workshop, &wanted(&loaded.definition), &file, &policy)?;
+    let (_, changes) = settled(&workshop, loaded, &policy)?;
     let changes = changes
         .into_iter()
         .map(|change| {
@@ -337,7 +492,7 @@ const TOOLS_LOCK: &str = "tools.lock";
 pub fn tools(context: &Context) -> Result<Box<dyn Tools>> {
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "tools");
-    let mut sets = sets::of(&Definition::default());
+    let mut sets = sets::of(&Definition::default(), &[]);
     sets.retain(|set| set.name == sets::TOOLS);
     let file = workshop.cache.root().join(TOOLS_LOCK);
     let (lock, _) = lock::settle(&workshop, &sets, &file, &Policy::Follow)?;

@@ -20,8 +20,9 @@ pub enum Content {
     Link(&'static str),
 }
 
-/// Programs of the payload that are on the path: links into /usr/bin.
-const PROGRAMS: [(&str, &str); 6] = [
+/// Programs of the payload that are on the path: links into /usr/bin. Which of them lead
+/// somewhere depends on the payload that is mounted, and that may change without the image.
+const PROGRAMS: [(&str, &str); 9] = [
     (
         "/usr/bin/containerd",
         "/opt/kubernetes/current/bin/containerd",
@@ -30,10 +31,13 @@ const PROGRAMS: [(&str, &str); 6] = [
         "/usr/bin/containerd-shim-runc-v2",
         "/opt/kubernetes/current/bin/containerd-shim-runc-v2",
     ),
+    ("/usr/bin/crictl", "/opt/kubernetes/current/bin/crictl"),
+    ("/usr/bin/crio", "/opt/kubernetes/current/bin/crio"),
     ("/usr/bin/ctr", "/opt/kubernetes/current/bin/ctr"),
     ("/usr/bin/kubeadm", "/opt/kubernetes/current/bin/kubeadm"),
     ("/usr/bin/kubectl", "/opt/kubernetes/current/bin/kubectl"),
     ("/usr/bin/kubelet", "/opt/kubernetes/current/bin/kubelet"),
+    ("/usr/bin/pinns", "/opt/kubernetes/current/bin/pinns"),
 ];
 
 /// Mount points and folders that are there before anything is mounted.
@@ -51,11 +55,12 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &[u8]); 15] = [
+const FILES: [(&str, &[u8]); 16] = [
     file!(
         "/usr/lib/systemd/system/containerd.service",
         "containerd.service"
     ),
+    file!("/usr/lib/systemd/system/crio.service", "crio.service"),
     file!("/usr/lib/systemd/system/kubelet.service", "kubelet.service"),
     file!("/usr/lib/systemd/system/kubelet.path", "kubelet.path"),
     file!(
@@ -103,10 +108,14 @@ const FILES: [(&str, &[u8]); 15] = [
 ];
 
 /// Units that are wanted by a target.
-const WANTS: [(&str, &str); 10] = [
+const WANTS: [(&str, &str); 11] = [
     (
         "/etc/systemd/system/multi-user.target.wants/containerd.service",
         "/usr/lib/systemd/system/containerd.service",
+    ),
+    (
+        "/etc/systemd/system/multi-user.target.wants/crio.service",
+        "/usr/lib/systemd/system/crio.service",
     ),
     (
         "/etc/systemd/system/multi-user.target.wants/kubelet.service",
@@ -220,6 +229,8 @@ pub fn files() -> Vec<ImageFile> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_config::{Cni, NodeConfig, Runtime, render};
+
     use super::*;
 
     #[test]
@@ -229,7 +240,11 @@ mod tests {
             assert_ne!(pair[0].path, pair[1].path);
         }
         for (_, unit) in WANTS {
-            if unit.contains("lifeboat") || unit.contains("kube") || unit.contains("containerd") {
+            if unit.contains("lifeboat")
+                || ["kube", "containerd", "crio"]
+                    .iter()
+                    .any(|name| unit.contains(name))
+            {
                 assert!(files.iter().any(|file| file.path == unit), "{unit}");
             }
             let name = unit.rsplit('/').next().unwrap();
@@ -237,6 +252,52 @@ mod tests {
                 !MASKED
                     .iter()
                     .any(|path| path.ends_with(&format!("/{name}")))
+            );
+        }
+    }
+
+    #[test]
+    fn the_kubelet_starts_after_either_runtime_and_each_runtime_only_with_its_payload() {
+        let files = files();
+        let lines = |name: &str| -> Vec<String> {
+            let path = format!("/usr/lib/systemd/system/{name}");
+            let file = files.iter().find(|file| file.path == path).unwrap();
+            let Content::File(bytes) = file.content else {
+                panic!("{path} is no file");
+            };
+            let text = std::str::from_utf8(bytes).unwrap();
+            text.lines().map(str::to_owned).collect()
+        };
+        let kubelet = lines("kubelet.service");
+        let after = kubelet.iter().find(|line| line.starts_with("After="));
+        let after: Vec<&str> = after.unwrap()[6..].split(' ').collect();
+        for runtime in [Runtime::Containerd, Runtime::CriO] {
+            assert!(after.contains(&runtime.unit()), "{after:?}");
+            // The file that is rendered for this runtime and for no other.
+            let only = |one| {
+                let facts = render::Facts::new("1.36.3", one, Cni::Bridge, "node1");
+                let files = render::node_files(&NodeConfig::default(), &facts);
+                files.into_iter().map(|file| file.path).collect::<Vec<_>>()
+            };
+            let other = match runtime {
+                Runtime::Containerd => only(Runtime::CriO),
+                Runtime::CriO => only(Runtime::Containerd),
+            };
+            let conditions: Vec<String> = lines(runtime.unit())
+                .into_iter()
+                .filter_map(|line| Some(line.strip_prefix("ConditionPathExists=")?.to_owned()))
+                .collect();
+            assert!(
+                conditions
+                    .iter()
+                    .any(|path| only(runtime).contains(path) && !other.contains(path)),
+                "{conditions:?}"
+            );
+            assert!(
+                PROGRAMS
+                    .iter()
+                    .any(|(link, _)| conditions.iter().any(|path| path == link)),
+                "{conditions:?}"
             );
         }
     }

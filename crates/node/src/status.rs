@@ -162,6 +162,7 @@ mod tests {
                 cni: lifeboat_config::Cni::Flannel,
                 pause_image: String::new(),
                 flannel_image: None,
+                images: Vec::new(),
             }),
             ..Boot::default()
         };

@@ -8,19 +8,19 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use fs_err as fs;
-use lifeboat_archive::{
-    Cache, CacheError, Digest, Inode, Kind, Progress, Tree, TreeError, UnpackedDeb,
-};
+use lifeboat_archive::{Cache, CacheError, Digest, Progress, TreeError, UnpackedDeb};
 use lifeboat_sandbox::ToolsTree;
 
 use crate::{
     KUBERNETES,
+    contents::{self, Contents},
     erofs::{self, ErofsError},
-    go::{self, GoError, Toolchain},
-    images::{self, ImagesError},
+    go::{self, GoError, Module, Toolchain},
+    images::ImagesError,
     manifest::{self, Description, Manifest, OpenError},
-    oci::{self, Image, ReadImagesError, content},
-    store::{self, StoreError},
+    oci::{self, Image, ReadImagesError},
+    packages::{Packages, PackagesError},
+    store::StoreError,
 };
 
 /// Counts up when a payload's layout changes, so that old ones in caches are not taken.
@@ -32,11 +32,16 @@ pub enum Runtime {
     /// containerd 2.
     #[default]
     Containerd,
+    /// CRI-O, which comes in packages only.
+    CriO,
 }
 
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("containerd")
+        f.write_str(match self {
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+        })
     }
 }
 
@@ -59,9 +64,21 @@ impl fmt::Display for Cni {
     }
 }
 
+/// Where Kubernetes comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Source {
+    /// Built from the pinned Go modules.
+    #[default]
+    Modules,
+    /// Taken from packages.
+    Packages(Packages),
+}
+
 /// What a payload is to hold.
 #[derive(Clone, Debug, Default)]
 pub struct PayloadSpec {
+    /// Where Kubernetes comes from.
+    pub source: Source,
     /// The container runtime.
     pub runtime: Runtime,
     /// The pod network.
@@ -73,7 +90,32 @@ pub struct PayloadSpec {
 impl PayloadSpec {
     /// The payload's name, `kubernetes-1.36.3-containerd`.
     pub fn name(&self) -> String {
-        format!("kubernetes-{KUBERNETES}-{}", self.runtime)
+        let runtime = match self.runtime {
+            Runtime::Containerd => "containerd",
+            Runtime::CriO => "crio",
+        };
+        format!("kubernetes-{}-{runtime}", self.version())
+    }
+
+    /// Kubernetes' version without `v`.
+    pub fn version(&self) -> &str {
+        match &self.source {
+            Source::Modules => KUBERNETES,
+            Source::Packages(packages) => packages.version(),
+        }
+    }
+
+    /// The Go modules that have to be built for it.
+    fn modules(&self) -> Vec<&'static Module> {
+        let mut modules = Vec::new();
+        if matches!(self.source, Source::Modules) {
+            modules.push(&go::CONTROL);
+        }
+        // containerd and flannel are in no package of Kubernetes or Debian that would do.
+        if !modules.is_empty() || self.runtime == Runtime::Containerd || self.cni == Cni::Flannel {
+            modules.push(&go::NODE);
+        }
+        modules
     }
 }
 
@@ -97,6 +139,9 @@ pub enum BuildError {
     /// The programs could not be built.
     #[error(transparent)]
     Go(#[from] GoError),
+    /// The packages do not hold what is needed.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     /// The container images could not be made.
     #[error("the cluster's container images cannot be made")]
     Images(#[from] ImagesError),
@@ -128,21 +173,9 @@ pub enum BuildError {
     Open(#[from] OpenError),
 }
 
-/// Programs of `bin/`, each a file of one of the two folders.
-const CONTAINERD: &[&str] = &["containerd", "containerd-shim-runc-v2"];
-/// Names of `bin/control`.
-const CONTROL: &[&str] = &["kubeadm", "kubectl", "kubelet"];
-const PLUGINS: &[&str] = &[
-    "bridge",
-    "firewall",
-    "flannel",
-    "host-local",
-    "loopback",
-    "portmap",
-];
-
-/// Builds a payload, or finds it in the cache. `debs` are [`images::PACKAGES`] with all that they
-/// depend on.
+/// Builds a payload, or finds it in the cache. `debs` are
+/// [`crate::images::PACKAGES`] with all that they depend on; none are needed where no Go module
+/// is.
 ///
 /// # Errors
 /// [`BuildError`], with the step that failed.
@@ -155,41 +188,72 @@ pub fn build(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Payload, BuildError> {
-    let toolchain = Toolchain::find(Some(tools))?;
-    let control = go::build(cache, &toolchain, &go::CONTROL, progress, cancel)?;
-    let node = go::build(cache, &toolchain, &go::NODE, progress, cancel)?;
+    let wanted = spec.modules();
+    let modules = Modules {
+        toolchain: match wanted[..] {
+            [] => None,
+            _ => Some(Toolchain::find(Some(tools))?),
+        },
+        cache,
+        tools,
+        progress,
+        cancel,
+    };
+    let mut keys = Vec::new();
+    for module in wanted {
+        modules.build(module)?;
+        keys.extend(modules.toolchain.iter().map(|one| go::key(one, module)));
+    }
     let fingerprints = spec
         .container_images
         .iter()
         .map(|path| oci::fingerprint(path))
         .collect::<Result<Vec<_>, _>>()?;
-    let digest = payload_key(spec, &toolchain, tools, debs, key, &fingerprints);
+    let digest = payload_key(spec, keys, tools, debs, key, &fingerprints);
     let name = spec.name();
     let folder = cache.derive("payload", &digest, |folder| -> Result<(), BuildError> {
         progress.start("assembling the Kubernetes payload", 0);
-        let programs = Programs {
-            control: &control,
-            node: &node,
-        };
         let user = user_images(cache, spec, &fingerprints);
-        let result = user.and_then(|user| make(folder, spec, tools, debs, key, &programs, user));
+        let result = user
+            .and_then(|user| contents::assemble(spec, &modules, debs, user))
+            .and_then(|contents| make(folder, spec, tools, key, contents));
         progress.finish();
         result
     })?;
     let path = folder.join(format!("{name}.raw"));
     let manifest = manifest::open(&path, &[key.verifying_key()])?.manifest;
-    let kubectl = control.join("kubectl");
+    let programs = match &spec.source {
+        Source::Modules => modules.build(&go::CONTROL)?,
+        Source::Packages(packages) => packages.runnable(cache)?,
+    };
     Ok(Payload {
         path,
         manifest,
-        kubectl,
+        kubectl: programs.join("kubectl"),
     })
 }
 
-/// Folders of programs that were built.
-struct Programs<'a> {
-    control: &'a Path,
-    node: &'a Path,
+/// Builds Go modules, or finds them in the cache.
+pub(crate) struct Modules<'a> {
+    toolchain: Option<Toolchain>,
+    pub(crate) cache: &'a Cache,
+    tools: &'a ToolsTree,
+    progress: &'a dyn Progress,
+    cancel: &'a AtomicBool,
+}
+
+impl Modules<'_> {
+    /// The folder of a module's programs.
+    pub(crate) fn build(&self, module: &Module) -> Result<PathBuf, GoError> {
+        let found;
+        let toolchain = if let Some(toolchain) = &self.toolchain {
+            toolchain
+        } else {
+            found = Toolchain::find(Some(self.tools))?;
+            &found
+        };
+        go::build(self.cache, toolchain, module, self.progress, self.cancel)
+    }
 }
 
 /// The user's images, each with the archive that it is from.
@@ -208,7 +272,7 @@ fn user_images(
 
 fn payload_key(
     spec: &PayloadSpec,
-    toolchain: &Toolchain,
+    modules: Vec<Digest>,
     tools: &ToolsTree,
     debs: &[UnpackedDeb],
     key: &SigningKey,
@@ -217,17 +281,18 @@ fn payload_key(
     let name = format!("{} {}", spec.name(), spec.cni);
     // The folder in the cache is called by the digest of the tools' packages.
     let tools_name = tools.path().file_name().unwrap_or_default();
-    let mut digests = vec![
-        go::key(toolchain, &go::CONTROL),
-        go::key(toolchain, &go::NODE),
-        Digest::of(tools_name.as_encoded_bytes()),
-        Digest(key.verifying_key().to_bytes()),
-    ];
+    let mut digests = modules;
+    digests.push(Digest::of(tools_name.as_encoded_bytes()));
+    digests.push(Digest(key.verifying_key().to_bytes()));
     let mut debs: Vec<Digest> = debs.iter().map(|deb| deb.sha256).collect();
     debs.sort();
     digests.extend(debs);
     digests.extend_from_slice(fingerprints);
-    let parts = [FORMAT, name.as_bytes()];
+    let mut parts = vec![FORMAT, name.as_bytes()];
+    if let Source::Packages(packages) = &spec.source {
+        parts.push(b"packages");
+        digests.extend(packages.digests());
+    }
     let digests = digests.iter().map(|digest| &digest.0[..]);
     Digest::of_parts(parts.into_iter().chain(digests))
 }
@@ -236,59 +301,22 @@ fn make(
     folder: &Path,
     spec: &PayloadSpec,
     tools: &ToolsTree,
-    debs: &[UnpackedDeb],
     key: &SigningKey,
-    programs: &Programs<'_>,
-    user: Vec<(PathBuf, Image)>,
+    contents: Contents,
 ) -> Result<(), BuildError> {
-    let Programs { control, node } = programs;
-    let mut images = images::build(control, node, debs, spec.cni)?;
-    for (path, image) in user {
-        let taken = |name: &&String| images.iter().any(|image| image.names.contains(name));
-        if let Some(name) = image.names.iter().find(taken) {
-            let name = name.clone();
-            return Err(BuildError::Twice { name, path });
-        }
-        images.push(image);
-    }
-    let mut tree = Tree::new();
-    let mut add = |path: String, program: PathBuf| -> Result<(), BuildError> {
-        let inode = Inode::new(Kind::File(content(&program)?), 0o755);
-        tree.insert(path.as_bytes(), inode)?;
-        Ok(())
-    };
-    add("bin/control".to_owned(), control.join("control"))?;
-    for name in CONTAINERD {
-        add(format!("bin/{name}"), node.join(name))?;
-    }
-    for name in PLUGINS {
-        add(format!("cni/{name}"), node.join(name))?;
-    }
-    let links = CONTROL.iter().map(|name| (*name, "control"));
-    for (name, target) in links.chain([("ctr", "containerd")]) {
-        tree.symlink(format!("bin/{name}"), target)?;
-    }
-    store::add(&mut tree, &images, &node.join("store"))?;
-
     fs::create_dir(folder)?;
     let name = spec.name();
     let path = folder.join(format!("{name}.raw"));
-    erofs::write(tools, &tree, &path, &name)?;
-    let mut programs: Vec<String> = [CONTROL, CONTAINERD, &["ctr"]]
-        .concat()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    programs.sort();
+    erofs::write(tools, &contents.tree, &path, &name)?;
     let file = fs::File::options().read(true).write(true).open(&path)?;
     let description = Description {
         name,
-        kubernetes: KUBERNETES.to_owned(),
+        kubernetes: spec.version().to_owned(),
         runtime: spec.runtime.to_string(),
         cni: spec.cni.to_string(),
-        sandbox_image: images::PAUSE.to_owned(),
-        images: images.into_iter().flat_map(|image| image.names).collect(),
-        programs,
+        sandbox_image: contents.sandbox_image,
+        images: contents.images,
+        programs: contents.programs,
     };
     manifest::seal(file.file(), description, key)?;
     file.sync_all()?;

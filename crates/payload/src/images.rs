@@ -72,6 +72,26 @@ fn layer(tree: Tree) -> Result<Arc<Layer>, ImagesError> {
     Ok(Arc::new(Layer::new(tree)?))
 }
 
+/// flannel's image alone. `node` is the folder of its module's programs.
+pub(crate) fn flannel(node: &Path, debs: &[UnpackedDeb]) -> Result<Image, ImagesError> {
+    let firewall = layer(with_libraries(debs, &["usr/sbin/nft"])?)?;
+    flannel_on(layer(base(debs)?)?, firewall, node)
+}
+
+fn flannel_on(base: Arc<Layer>, firewall: Arc<Layer>, node: &Path) -> Result<Image, ImagesError> {
+    let mut tree = Tree::new();
+    add(&mut tree, "opt/bin/flanneld", &node.join("flanneld"))?;
+    let settings = Settings {
+        entrypoint: &["/opt/bin/flanneld"],
+        user: "",
+    };
+    Ok(Image::new(
+        FLANNEL,
+        vec![base, firewall, layer(tree)?],
+        settings,
+    ))
+}
+
 /// All images of a pod network's cluster. `control` and `node` are the folders of the two Go
 /// modules' programs.
 pub(crate) fn build(
@@ -123,14 +143,7 @@ pub(crate) fn build(
     ));
 
     if cni == Cni::Flannel {
-        let mut tree = Tree::new();
-        add(&mut tree, "opt/bin/flanneld", &node.join("flanneld"))?;
-        let settings = Settings {
-            entrypoint: &["/opt/bin/flanneld"],
-            user: "",
-        };
-        let layers = vec![base, firewall, layer(tree)?];
-        images.push(Image::new(FLANNEL, layers, settings));
+        images.push(flannel_on(base, firewall, node)?);
     }
 
     let mut tree = Tree::new();

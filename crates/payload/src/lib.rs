@@ -1,7 +1,8 @@
 //! A Kubernetes version as one verified, signed image: programs, CNI plugins, and container
 //! images that are unpacked already.
 //!
-//! [`build`] makes one from the Go modules in `kubernetes/` on the user's machine; a node
+//! [`build`] makes one on the user's machine, from the Go modules in `kubernetes/` or from the
+//! packages of Kubernetes' own repository; a node
 //! [`open`]s it, which checks the signature, has the kernel verify each block that is read
 //! ([`verity::HashArea::table`]), mounts it, and makes its images known to the container
 //! runtime ([`store::seed`]). Never mounts anything itself.
@@ -10,11 +11,14 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `bin/` | kubeadm, kubectl, kubelet, containerd, its shim, ctr; crun is the system's own |
+//! | `bin/` | kubeadm, kubectl, kubelet; containerd, its shim and ctr, or crio, pinns and crictl; crun and conmon are the system's own unless CRI-O's package brings them |
 //! | `cni/` | bridge, firewall, flannel, host-local, loopback, portmap |
 //! | `containerd/` | containerd's data folder, see [`store`] |
+//! | `images/` | CRI-O's image store, see [`containers_storage`] |
 
 mod build;
+pub mod containers_storage;
+mod contents;
 mod erofs;
 pub mod go;
 pub mod images;
@@ -22,12 +26,13 @@ pub mod key;
 mod libraries;
 mod manifest;
 mod oci;
+pub mod packages;
 mod pause;
 pub mod store;
 pub mod verity;
 
 pub use {
-    build::{BuildError, Cni, Payload, PayloadSpec, Runtime, build},
+    build::{BuildError, Cni, Payload, PayloadSpec, Runtime, Source, build},
     ed25519_dalek::{SigningKey, VerifyingKey},
     erofs::ErofsError,
     libraries::LibrariesError,

@@ -161,7 +161,7 @@ fn describe<'a>(image: &'a Image, chain: Option<&Digest>, blobs: &mut Blobs<'a>)
 }
 
 /// Files of the tree that are a whole file of the cache, by that.
-type Known = BTreeMap<(std::path::PathBuf, u64, u64), TreePath>;
+pub(crate) type Known = BTreeMap<(std::path::PathBuf, u64, u64), TreePath>;
 
 fn source(inode: &Inode) -> Option<(std::path::PathBuf, u64, u64)> {
     match &inode.kind {
@@ -172,7 +172,7 @@ fn source(inode: &Inode) -> Option<(std::path::PathBuf, u64, u64)> {
     }
 }
 
-fn known_files(tree: &Tree) -> Known {
+pub(crate) fn known_files(tree: &Tree) -> Known {
     let entries = tree.iter();
     entries
         .filter_map(|(path, _, inode)| Some((source(inode)?, path.to_vec())))
@@ -180,7 +180,12 @@ fn known_files(tree: &Tree) -> Known {
 }
 
 /// Puts a layer's tree at a path.
-fn place(tree: &mut Tree, at: &str, layer: &Tree, known: &mut Known) -> Result<(), TreeError> {
+pub(crate) fn place(
+    tree: &mut Tree,
+    at: &str,
+    layer: &Tree,
+    known: &mut Known,
+) -> Result<(), TreeError> {
     let mut placed: BTreeMap<InodeId, TreePath> = BTreeMap::new();
     for (path, id, inode) in layer.iter() {
         let mut to = at.as_bytes().to_vec();

@@ -14,8 +14,8 @@ use super::types::{
 pub struct ImageConfig {
     /// The distribution that the packages come from.
     pub base: Base,
-    /// The Kubernetes version: a minor such as 1.36, which means its newest known patch, or a
-    /// full version such as 1.36.3.
+    /// The Kubernetes version: a minor such as 1.36, which means its newest known patch (with
+    /// packages, the newest that the repositories have), or a full version such as 1.36.3.
     pub kubernetes: KubernetesVersion,
     /// Where Kubernetes comes from: `modules` builds it from its pinned Go modules; `packages`
     /// takes it from signed apt repositories.
@@ -66,8 +66,9 @@ pub enum KubernetesSource {
     /// Built from the pinned Go modules.
     #[default]
     Modules,
-    /// From these signed apt repositories, which together hold kubelet, kubeadm, kubectl and
-    /// the runtime.
+    /// From these signed apt repositories, which together hold kubelet, kubeadm, kubectl,
+    /// cri-tools and, unless the runtime is containerd, cri-o. The control plane's container
+    /// images are not in them: name archives of those in `container_images`.
     Packages(#[schemars(length(min = 1))] Vec<RepositoryConfig>),
 }
 

@@ -253,6 +253,11 @@ impl KubernetesVersion {
             .unwrap_or_default()
     }
 
+    /// The patch that is named, if one is.
+    pub fn named_patch(self) -> Option<u32> {
+        self.patch
+    }
+
     /// The full version without `v`: `1.36.3`.
     pub fn resolved(self) -> String {
         format!("1.{}.{}", self.minor, self.patch())

@@ -65,6 +65,10 @@ pub struct Facts {
     pub pause_image: String,
     /// The OCI runtime's program, below /usr/bin or in the payload.
     pub oci_runtime: String,
+    /// CRI-O's monitor of containers, below /usr/bin or in the payload.
+    pub monitor: String,
+    /// Images that CRI-O must not collect: those of its read-only stores.
+    pub pinned_images: Vec<String>,
     /// Read-only image stores of CRI-O (containers-storage layout).
     pub image_stores: Vec<String>,
     /// Phases of `kubeadm init` that are left out.
@@ -84,6 +88,8 @@ impl Facts {
             certificate_names: Vec::new(),
             pause_image: "registry.k8s.io/pause:3.10.2".to_owned(),
             oci_runtime: "/usr/bin/crun".to_owned(),
+            monitor: "/usr/bin/conmon".to_owned(),
+            pinned_images: Vec::new(),
             image_stores: vec!["/opt/kubernetes/current/images".to_owned()],
             skip_phases: Vec::new(),
         }

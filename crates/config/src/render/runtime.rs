@@ -69,11 +69,12 @@ pub fn crio_config(facts: &Facts) -> String {
             "runtimes": { "crun": {
                 "runtime_path": facts.oci_runtime,
                 "runtime_root": "/run/crun",
-                "monitor_path": "/usr/bin/conmon",
+                "monitor_path": facts.monitor,
             } },
         },
         "image": {
             "pause_image": facts.pause_image,
+            "pinned_images": facts.pinned_images,
             "signature_policy": "/etc/containers/policy.json",
         },
         "network": { "network_dir": CNI_CONFIG, "plugin_dirs": CNI_PLUGINS },

@@ -55,6 +55,11 @@ impl<'a> Workshop<'a> {
             .sets
             .get(set)
             .with_context(|| format!("the lock has no set `{set}`"))?;
+        self.unpacked_set(locked, set)
+    }
+
+    /// The same of a set at hand, or of a part of one.
+    pub fn unpacked_set(&self, locked: &LockedSet, set: &'static str) -> Result<Vec<UnpackedDeb>> {
         self.reporter
             .phase("download", &format!("packages of `{set}`"));
         let files = download(

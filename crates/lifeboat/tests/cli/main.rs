@@ -48,6 +48,17 @@ fn a_mistake_in_the_definition_is_named_with_its_place() {
 }
 
 #[test]
+fn a_missing_key_of_a_repository_is_named_with_its_place_and_how_to_get_it() {
+    let place = Place::new().file(
+        "lifeboat.yaml",
+        "image:\n  kubernetes_source:\n    packages:\n      - url: https://pkgs.k8s.io/core:/stable:/v1.36/deb/\n        key: keys/kubernetes.asc\n",
+    );
+    insta::assert_snapshot!(place.run(&["build"]));
+    let place = place.file("keys/kubernetes.asc", "binary");
+    insta::assert_snapshot!("bad_key", place.run(&["lock"]));
+}
+
+#[test]
 fn a_named_definition_must_be_there() {
     insta::assert_snapshot!(Place::new().run(&["build", "-f", "none.yaml"]));
 }

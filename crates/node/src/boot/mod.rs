@@ -100,9 +100,17 @@ impl Boot {
             &self.hostname,
         );
         facts.pause_image.clone_from(&payload.pause_image);
-        if Path::new("/opt/kubernetes/current/bin/crun").exists() {
-            "/opt/kubernetes/current/bin/crun".clone_into(&mut facts.oci_runtime);
+        // The payload's own go before those of the operating system.
+        for (name, program) in [
+            ("crun", &mut facts.oci_runtime),
+            ("conmon", &mut facts.monitor),
+        ] {
+            let own = Path::new("/opt/kubernetes/current/bin").join(name);
+            if own.exists() {
+                *program = own.display().to_string();
+            }
         }
+        facts.pinned_images.clone_from(&payload.images);
         facts.certificate_names.push(self.hostname.clone());
         Some(facts)
     }

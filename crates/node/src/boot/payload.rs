@@ -42,6 +42,9 @@ pub struct Payload {
     pub pause_image: String,
     /// The flannel image in its store.
     pub flannel_image: Option<String>,
+    /// All images in its store.
+    #[serde(default)]
+    pub images: Vec<String>,
 }
 
 /// Why a payload is not mounted.
@@ -207,6 +210,7 @@ fn understand(name: &str, manifest: &Manifest) -> Result<Payload, MountPayloadEr
             .iter()
             .find(|image| image.contains("flannel"))
             .cloned(),
+        images: manifest.images.clone(),
     })
 }
 

@@ -19,8 +19,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 pub use reader::{ReadImagesError, Reason};
-pub(crate) use reader::{fingerprint, read};
 pub use source::SourceError;
+pub(crate) use {
+    name::complete,
+    reader::{fingerprint, read},
+};
 
 /// The media type of an image's manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
