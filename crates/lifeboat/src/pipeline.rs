@@ -11,13 +11,14 @@ use lifeboat_config::{
     Cni, Definition, Size,
     definition::image::{DiskLayout, KubernetesSource},
 };
-use lifeboat_image::{Component, ImageInputs};
+use lifeboat_image::{Component, DiskSizes, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
 use lifeboat_payload::{Payload, PayloadSpec, SigningKey, go::Toolchain, key};
 use lifeboat_sandbox::ToolsTree;
 
-use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised};
+use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised, interrupt};
 
+mod blame;
 mod lock;
 mod overlay;
 mod sets;
@@ -80,7 +81,8 @@ pub struct LockChanges {
 
 /// Builds what is not cached.
 pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Built> {
-    check_layout(&loaded.definition.image.size)?;
+    blame::check_files(loaded)?;
+    interrupt::end_soon()?;
     let policy = match locking {
         Locking::Follow => Policy::Follow,
         Locking::Locked => Policy::Locked,
@@ -91,13 +93,15 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
     if Toolchain::find(None).is_err() {
         sets.push(sets::go());
     }
-    let (lock, _) = lock::settle(&workshop, &sets, &lock_file(&loaded.folder), &policy)?;
+    let (lock, _) = lock::settle(&workshop, &sets, &lock_file(&loaded.folder), &policy)
+        .map_err(|error| blame::of(loaded, error))?;
     let tools = workshop.tools(&lock)?;
     let (base, time) = workshop.base(&lock)?;
     context.check_cancel()?;
 
     let key = key::signing_key(&context.config_folder()?)?;
-    let payload = payload(&workshop, loaded, &lock, &tools, &key)?;
+    let payload = payload(&workshop, loaded, &lock, &tools, &key)
+        .map_err(|error| blame::of(loaded, error))?;
     context.check_cancel()?;
 
     context.reporter.phase("image", "root, UKI and disk");
@@ -110,7 +114,7 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
         ),
         license: Some("Apache-2.0".to_owned()),
     }];
-    let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
+    let files = overlay::of_definition(loaded, &base)?;
     let image = lifeboat_image::build(
         &workshop.cache,
         &ImageInputs {
@@ -131,11 +135,16 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
             state_size: Some(loaded.definition.image.size.state)
                 .filter(|size| *size != DiskLayout::default().state)
                 .map(Size::bytes),
+            sizes: DiskSizes {
+                esp: loaded.definition.image.size.esp.bytes(),
+                slot: loaded.definition.image.size.slot.bytes(),
+            },
             time,
         },
         &tools,
         &context.reporter,
-    )?;
+    )
+    .map_err(|error| blame::of(loaded, error.into()))?;
     Ok(Built {
         disk: image.folder.join("lifeboat.raw"),
         id: image.manifest.root_hash.to_string(),
@@ -209,23 +218,6 @@ fn payload(
     )?)
 }
 
-/// The partitions whose sizes cannot be chosen yet must have their usual ones.
-fn check_layout(wanted: &DiskLayout) -> Result<()> {
-    let usual = DiskLayout::default();
-    for (key, wanted, usual) in [
-        ("esp", wanted.esp, usual.esp),
-        ("slot", wanted.slot, usual.slot),
-    ] {
-        if wanted != usual {
-            return Err(unavailable(
-                &format!("image.size.{key}"),
-                &format!("leave it out: it is {usual}"),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// A key that is known but has no effect yet must not be passed over.
 fn unavailable(key: &str, hint: &str) -> anyhow::Error {
     Advised::new(
@@ -277,7 +269,8 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);
-    let (_, changes) = lock::settle(&workshop, &sets::of(&loaded.definition), &file, &policy)?;
+    let (_, changes) = lock::settle(&workshop, &sets::of(&loaded.definition), &file, &policy)
+        .map_err(|error| blame::of(loaded, error))?;
     let changes = changes
         .into_iter()
         .map(|change| {
