@@ -54,7 +54,7 @@ pub(crate) fn write(
         .args(["-L", "lifeboat"])
         .arg(&erofs);
     let mut failed = None;
-    let result = tool::run("mkfs.erofs", command, |stdin| {
+    let result = tool::run("mkfs.erofs", command, &erofs, |stdin| {
         match write_tar(tree, stdin) {
             Ok(()) => Ok(()),
             Err(error) => {

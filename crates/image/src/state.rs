@@ -92,11 +92,13 @@ pub(crate) fn write(
         .args(["-d", "-"])
         .arg(path);
     let mut failed = None;
-    let result = tool::run("mkfs.ext4", command, |stdin| match write_tar(tree, stdin) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            failed = Some(error);
-            Err(io::Error::other("the tree cannot be read"))
+    let result = tool::run("mkfs.ext4", command, path, |stdin| {
+        match write_tar(tree, stdin) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                failed = Some(error);
+                Err(io::Error::other("the tree cannot be read"))
+            }
         }
     });
     match (result, failed) {

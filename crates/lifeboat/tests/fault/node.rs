@@ -44,13 +44,13 @@ impl Node {
         self.folder().file(name)
     }
 
-    /// Boots it, which must fail as told: the step and words of the message, and of the console.
+    /// Boots it, which must fail as told: the step's beginning and words of the message, and of the console.
     pub fn fails(&self, arguments: &[&str], step: &str, said: &[&str], console: &[&str]) -> Said {
         let up = self.host.run(&[&["up"], arguments].concat());
         println!("{}", up.news);
         let log = fs_err::read(self.file("console.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        up.fails_with(&[&format!("does not get ready: step `{step}`")]);
+        up.fails_with(&[&format!("does not get ready: step `{step}")]);
         up.fails_with(said);
         for text in console {
             assert!(log.contains(text), "no `{text}` in the console:\n{log}");
