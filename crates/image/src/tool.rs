@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use lifeboat_archive::no_room;
+use lifeboat_archive::{TarError, Tree, no_room, write_tar};
 use lifeboat_sandbox::end_with_us;
 
 /// A tool that failed.
@@ -91,6 +91,31 @@ pub(crate) fn run(
             },
         }),
         written => written.map_err(io),
+    }
+}
+
+/// As [`run`], with the archive of a tree as input. An archive that cannot be made is told apart
+/// from a tool that does not read it to its end.
+pub(crate) fn run_with_tree<E: From<ToolError> + From<TarError>>(
+    program: &'static str,
+    command: Command,
+    to: &Path,
+    tree: &Tree,
+) -> Result<(), E> {
+    let mut failed = None;
+    let result = run(program, command, to, |stdin| match write_tar(tree, stdin) {
+        Ok(()) => Ok(()),
+        Err(TarError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
+        Err(error) => {
+            failed = Some(error);
+            Err(io::Error::other("the tree cannot be read"))
+        }
+    });
+    match (result, failed) {
+        (Ok(()), _) => Ok(()),
+        // A tool that ended early is the cause of an archive that could not be written.
+        (Err(ToolError::Io { .. }), Some(error)) => Err(error.into()),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

@@ -266,6 +266,7 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
         Some([]) => Policy::UpdateAll,
         Some(names) => Policy::Update(names.to_vec()),
     };
+    interrupt::end_soon()?;
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);

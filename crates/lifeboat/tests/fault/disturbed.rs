@@ -71,6 +71,9 @@ const PHASES: [Phase; 6] = [
     },
 ];
 
+/// Half-made things: name, inode, size and time.
+type Rest = BTreeSet<(OsString, u64, u64, i64)>;
+
 /// How long a phase may take until it is reached; the slowest runs all maintainer scripts.
 const LIMIT: Duration = Duration::from_mins(4);
 
@@ -115,6 +118,7 @@ fn a_disturbed_build_goes_on_to_the_same_bytes() {
     two_at_once(&host, &cache);
     println!("two at once: {:.1} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
+    compiler_is_ended(&host, &cache);
     a_bad_blob_is_fetched_again(&host, &cache);
     a_changed_lock_is_refused(&host, &cache);
     sizes_of_partitions_are_chosen(&host, &cache);
@@ -187,7 +191,7 @@ impl Fresh {
     }
 
     /// What is half-made in the folders of a phase.
-    fn half_made(&self, phase: &Phase) -> BTreeSet<(OsString, u64, u64, i64)> {
+    fn half_made(&self, phase: &Phase) -> Rest {
         let entries = phase.makes.iter().flat_map(|name| {
             let entries = fs_err::read_dir(self.path(name)).into_iter().flatten();
             entries.flatten().filter(|entry| {
@@ -290,7 +294,7 @@ impl Running {
         &self,
         cache: &Fresh,
         phase: &Phase,
-        left: &BTreeSet<(OsString, u64, u64, i64)>,
+        left: &Rest,
         said: &mut Vec<String>,
     ) -> bool {
         // What is in no file counts as well.
@@ -426,6 +430,28 @@ fn two_at_once(host: &Host, cache: &Fresh) {
     assert_same(host, "one", "two");
 }
 
+/// The compiler, which takes minutes, ends with the build; what it made is not taken.
+fn compiler_is_ended(host: &Host, cache: &Fresh) {
+    let compiling = Phase {
+        name: "payload",
+        makes: &["derived/kubernetes"],
+        lead: 1500,
+        small: None,
+    };
+    let programs = cache.path("derived/kubernetes");
+    let aside = cache.path("programs");
+    fs_err::rename(&programs, &aside).expect("the cache is ours");
+    for signal in [Signal::KILL, Signal::INT] {
+        disturb(host, cache, &compiling, signal);
+        let names = fs_err::read_dir(&programs).expect("it was begun").flatten();
+        for name in names.map(|entry| entry.file_name()) {
+            assert!(name.as_encoded_bytes().starts_with(b"."), "{name:?}");
+        }
+    }
+    fs_err::remove_dir_all(&programs).expect("the cache is ours");
+    fs_err::rename(&aside, &programs).expect("the cache is ours");
+}
+
 /// The smallest package of the lock.
 fn smallest(lock: &Path) -> LockedPackage {
     let least = packages(lock)
@@ -470,7 +496,6 @@ fn sizes_of_partitions_are_chosen(host: &Host, cache: &Fresh) {
     host.define("image:\n  size:\n    esp: 128MiB\n    slot: 400MiB\n");
     cache.build(host, &["build", "-o", "sized"]);
     let dump = cache.build(host, &["inspect", "sized/lifeboat.raw"]);
-    println!("{dump}");
     for size in ["size    134217728", "size    419430400"] {
         assert!(dump.contains(size), "{dump}");
     }

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -95,6 +95,13 @@ impl Host {
     pub fn run(&self, arguments: &[&str]) -> Said {
         let output = self.command_with(&self.cache, arguments).output();
         output.expect("the command starts").into()
+    }
+
+    /// Starts the command.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command_with(&self.cache, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the command starts")
     }
 
     /// Runs the command, which must succeed.

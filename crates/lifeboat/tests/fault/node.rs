@@ -17,13 +17,23 @@ pub struct Node {
 }
 
 impl Node {
-    /// Makes the machine, and ends it before its kernel runs.
+    /// Makes the machine, by two commands at once, and ends it before its kernel runs.
     pub fn new() -> Self {
         let node = Self {
             host: Host::new(""),
         };
-        node.host
-            .good(&["up", "--wait", "start", "--boot", "kernel"]);
+        let up = || {
+            node.host
+                .start(&["up", "--wait", "start", "--boot", "kernel"])
+        };
+        let said = [up(), up()].map(|up| Said::from(up.wait_with_output().expect("our child")));
+        for said in &said {
+            assert_eq!(said.code, Some(0), "{said:?}");
+        }
+        let waited = |said: &&Said| {
+            said.news.contains("waiting for another command") && said.news.contains("runs already")
+        };
+        assert_eq!(said.iter().filter(waited).count(), 1, "{said:?}");
         node.off();
         fs_err::copy(node.file("disk.qcow2"), node.file("whole.qcow2")).expect("a small file");
         node
