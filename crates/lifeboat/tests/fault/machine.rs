@@ -14,13 +14,16 @@ use crate::node::{BLOCK, Node};
 const ROOT: usize = 1;
 const STATE: usize = 5;
 
+/// Does something to a machine that is off, and tries to start it.
+type Fault = fn(&Node);
+
 /// One machine serves all faults: each is taken back before the next, and each is tried
 /// whatever came of those before.
 #[test]
 #[ignore = "vm"]
 fn up_tells_what_keeps_a_node_from_getting_ready() {
     let node = Node::new();
-    let faults: [(&str, fn(&Node)); 8] = [
+    let faults: [(&str, Fault); 8] = [
         ("a flipped bit in the root", flipped_bit_in_the_root),
         ("flipped bits in programs", flipped_bits_in_programs),
         ("a flipped bit in the payload", flipped_bit_in_the_payload),

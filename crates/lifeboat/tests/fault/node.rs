@@ -72,8 +72,10 @@ impl Node {
     pub fn mend(&self) {
         self.off();
         fs_err::copy(self.file("whole.qcow2"), self.file("disk.qcow2")).expect("a small file");
-        // Each fault has a console of its own.
-        let _ = fs_err::remove_file(self.file("console.log"));
+        // Each fault has a console of its own, and a node that makes itself a host key anew.
+        for name in ["console.log", "known_hosts"] {
+            let _ = fs_err::remove_file(self.file(name));
+        }
     }
 
     /// Replaces a file that the machine shares with the cache.
