@@ -36,6 +36,7 @@ mod progress;
 mod release;
 mod repository;
 mod resolve;
+mod room;
 mod solver;
 mod sources;
 pub mod tar;
@@ -59,6 +60,7 @@ pub use {
     release::{Release, ReleaseError},
     repository::Repository,
     resolve::{Request, ResolveError, download, download_with, resolve, resolve_with, versions},
+    room::no_room,
     solver::{Base, Unsolvable, Wishes, solve},
     sources::{DEBIAN, DEBIAN_SECURITY, Mirrors},
     tar::{TarError, read_tar, write_tar},

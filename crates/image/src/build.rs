@@ -14,7 +14,7 @@ use lifeboat_archive::{
 use lifeboat_sandbox::ToolsTree;
 
 use crate::{
-    disk::{self, AssembleError, Disk, Parts},
+    disk::{self, AssembleError, Disk, DiskSizes, Parts},
     finish::{self, Additions, FinishError, Root, Units},
     identity::Identity,
     initrd::{self, InitrdError, MODULES},
@@ -61,6 +61,8 @@ pub struct ImageInputs<'a> {
     pub command_line: &'a [String],
     /// Size of the state partition in bytes, at least what it holds; it grows at boot anyway.
     pub state_size: Option<u64>,
+    /// Sizes of the other partitions.
+    pub sizes: DiskSizes,
     /// The time of all that is made, in seconds since 1970: the newest of the inputs.
     pub time: i64,
 }
@@ -379,6 +381,8 @@ impl Builder<'_> {
             inputs.version.as_bytes(),
             &components,
             &inputs.time.to_le_bytes(),
+            &inputs.sizes.esp.to_le_bytes(),
+            &inputs.sizes.slot.to_le_bytes(),
             inputs.payload.map_or("", |(name, _)| name).as_bytes(),
         ]);
         self.cache.derive("disk", &key, |folder| {
@@ -394,6 +398,7 @@ impl Builder<'_> {
                 loader: root.loader.clone(),
                 state,
                 state_size,
+                sizes: inputs.sizes,
                 time: inputs.time,
             })?;
             for (path, name) in [

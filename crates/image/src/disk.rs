@@ -12,27 +12,74 @@ use crate::{
     root::partition_ids,
 };
 
-/// Room for some UKIs.
-pub const ESP_SIZE: u64 = 256 << 20;
-/// Room for a root file system.
-pub const ROOT_SIZE: u64 = 512 << 20;
-/// Room for the hash tree of a full root: 1/127 of it, and some.
-pub const VERITY_SIZE: u64 = 16 << 20;
+const MIB: u64 = 1 << 20;
+/// How many UKIs the boot partition has room for: those of both slots, and a new one beside
+/// them while it is written.
+const UKIS: u64 = 3;
+/// The least size of a partition with a hash tree.
+const LEAST_VERITY: u64 = 16 * MIB;
+
+/// The sizes of the partitions that are chosen, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSizes {
+    /// The boot partition.
+    pub esp: u64,
+    /// The root file system of each slot.
+    pub slot: u64,
+}
+
+impl Default for DiskSizes {
+    fn default() -> Self {
+        Self {
+            esp: 256 * MIB,
+            slot: 512 * MIB,
+        }
+    }
+}
+
+impl DiskSizes {
+    /// Room for the hash tree of a full root, which is 1/127 of it, and some.
+    fn verity(self) -> u64 {
+        (self.slot / 64).next_multiple_of(MIB).max(LEAST_VERITY)
+    }
+}
+
+/// A part of a disk that may be too large for its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The root file system, in its slot.
+    Root,
+    /// Its hash tree.
+    HashTree,
+    /// The kernel with its initrd, in the boot partition.
+    Uki,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Root => "the root file system",
+            Self::HashTree => "the root's hash tree",
+            Self::Uki => "the UKI, of which three must fit,",
+        })
+    }
+}
 
 /// A disk that cannot be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
     /// A part is larger than its partition.
-    #[error("{what} needs {needed} bytes, its partition has {size}: {hint}")]
+    #[error("{part} has {} MiB, its partition of {} MiB is too small: it needs {} MiB",
+        size.div_ceil(MIB), there / MIB, least / MIB)]
     TooSmall {
         /// The part.
-        what: &'static str,
-        /// Its size.
-        needed: u64,
-        /// The partition's size.
+        part: Part,
+        /// Its size in bytes.
         size: u64,
-        /// What to do.
-        hint: &'static str,
+        /// The partition's size in bytes.
+        there: u64,
+        /// The least size in bytes that the partition would need, a multiple of 1 MiB.
+        least: u64,
     },
     /// The boot partition.
     #[error("the boot partition cannot be written")]
@@ -57,6 +104,7 @@ pub(crate) struct Parts<'a> {
     /// The state file system, and the size of its partition, which may be larger.
     pub state: &'a Path,
     pub state_size: u64,
+    pub sizes: DiskSizes,
     pub time: i64,
 }
 
@@ -70,9 +118,10 @@ pub(crate) struct Disk {
 pub(crate) fn assemble(parts: &Parts<'_>) -> Result<Disk, AssembleError> {
     let erofs = Content::file(parts.erofs)?;
     let verity = Content::file(parts.verity)?;
-    let large = "install fewer packages";
-    fits("the root file system", &erofs, ROOT_SIZE, large)?;
-    fits("the root's hash tree", &verity, VERITY_SIZE, large)?;
+    let slot = parts.sizes.slot;
+    let verity_size = parts.sizes.verity();
+    fits(Part::Root, erofs.size(), 1, slot)?;
+    fits(Part::HashTree, verity.size(), 1, verity_size)?;
     let hash = &parts.root_hash;
     let id = |what: &str| crate::id(what, &hash.0);
     let (root_id, verity_id) = partition_ids(hash);
@@ -86,12 +135,12 @@ pub(crate) fn assemble(parts: &Parts<'_>) -> Result<Disk, AssembleError> {
     let mut layout = Layout::new(id("disk"));
     let read_only = attributes::READ_ONLY;
     let (root, tree) = (kinds::ROOT_X86_64, kinds::ROOT_X86_64_VERITY);
-    let esp_at = layout.add(kinds::ESP, id("esp"), "esp", 0, ESP_SIZE);
-    let root_at = layout.add(root, root_id, &label("root"), read_only, ROOT_SIZE);
-    let verity_at = layout.add(tree, verity_id, &label("verity"), read_only, VERITY_SIZE);
+    let esp_at = layout.add(kinds::ESP, id("esp"), "esp", 0, parts.sizes.esp);
+    let root_at = layout.add(root, root_id, &label("root"), read_only, slot);
+    let verity_at = layout.add(tree, verity_id, &label("verity"), read_only, verity_size);
     // An empty slot, as systemd-sysupdate marks it. Source: sysupdate.d(5), "MatchPattern=".
-    layout.add(root, id("root b"), "_empty", read_only, ROOT_SIZE);
-    layout.add(tree, id("verity b"), "_empty", read_only, VERITY_SIZE);
+    layout.add(root, id("root b"), "_empty", read_only, slot);
+    layout.add(tree, id("verity b"), "_empty", read_only, verity_size);
     let grow = attributes::GROW_FILE_SYSTEM;
     let state_at = layout.add(
         kinds::VARIABLE,
@@ -123,7 +172,7 @@ pub(crate) fn uki_name(version: &str) -> String {
 
 fn esp(parts: &Parts<'_>) -> Result<Volume, AssembleError> {
     let uki = Content::file(parts.uki)?;
-    fits("the UKI", &uki, ESP_SIZE / 3, "take a smaller kernel")?;
+    fits(Part::Uki, uki.size(), UKIS, parts.sizes.esp)?;
     let file = |path: String, content: &Content| fat::File {
         path,
         content: content.clone(),
@@ -134,7 +183,7 @@ fn esp(parts: &Parts<'_>) -> Result<Volume, AssembleError> {
     Ok(Volume {
         label: "ESP".to_owned(),
         serial,
-        size: ESP_SIZE,
+        size: parts.sizes.esp,
         time: parts.time,
         files: vec![
             file("EFI/BOOT/BOOTX64.EFI".to_owned(), &parts.loader),
@@ -150,19 +199,14 @@ fn esp(parts: &Parts<'_>) -> Result<Volume, AssembleError> {
     })
 }
 
-fn fits(
-    what: &'static str,
-    content: &Content,
-    size: u64,
-    hint: &'static str,
-) -> Result<(), AssembleError> {
-    let needed = content.size();
-    if needed > size {
+fn fits(part: Part, size: u64, times: u64, there: u64) -> Result<(), AssembleError> {
+    let least = (size * times).next_multiple_of(MIB);
+    if least > there {
         return Err(AssembleError::TooSmall {
-            what,
-            needed,
+            part,
             size,
-            hint,
+            there,
+            least,
         });
     }
     Ok(())
@@ -204,6 +248,10 @@ mod tests {
             loader: Content::inline("the loader"),
             state: &state,
             state_size: 3 << 20,
+            sizes: DiskSizes {
+                esp: 64 * MIB,
+                slot: 1024 * MIB + MIB,
+            },
             time: 1_700_000_000,
         };
         let disk = assemble(&parts).unwrap();
@@ -213,6 +261,8 @@ mod tests {
         let tables = gpt::read(&source).unwrap();
         assert_eq!(tables.other, None);
         let partitions = &tables.table.partitions;
+        let sizes: Vec<_> = partitions.iter().map(|part| part.size() / MIB).collect();
+        assert_eq!(sizes, [64, 1025, 17, 1025, 17, 3]);
         let kinds: Vec<_> = partitions.iter().map(|part| part.kind).collect();
         let (root, tree) = (kinds::ROOT_X86_64, kinds::ROOT_X86_64_VERITY);
         assert_eq!(kinds, [kinds::ESP, root, tree, root, tree, kinds::VARIABLE]);
@@ -239,30 +289,61 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_does_not_fit_is_named() {
+    fn a_part_that_does_not_fit_is_named_with_what_it_needs() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("part");
-        fs_err::File::create(&path)
-            .unwrap()
-            .set_len(ROOT_SIZE + 1)
-            .unwrap();
+        let file = |name: &str, size: u64| {
+            let path = folder.path().join(name);
+            fs_err::File::create(&path).unwrap().set_len(size).unwrap();
+            path
+        };
+        let (small, large) = (file("small", 4096), file("large", 30 * MIB + 1));
         let parts = Parts {
             version: "1.0",
             root_hash: Digest([7; 32]),
-            erofs: &path,
-            verity: &path,
-            uki: &path,
+            erofs: &small,
+            verity: &small,
+            uki: &small,
             loader: Content::inline(""),
-            state: &path,
+            state: &small,
             state_size: 0,
+            sizes: DiskSizes {
+                esp: 64 * MIB,
+                slot: 30 * MIB,
+            },
             time: 0,
         };
-        let error = assemble(&parts).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("the root file system needs 536870913 bytes"),
-            "{error}"
-        );
+        for (parts, wanted, needed) in [
+            (
+                Parts {
+                    erofs: &large,
+                    ..parts.clone()
+                },
+                Part::Root,
+                31,
+            ),
+            (
+                Parts {
+                    verity: &large,
+                    ..parts.clone()
+                },
+                Part::HashTree,
+                31,
+            ),
+            (
+                Parts {
+                    uki: &large,
+                    ..parts.clone()
+                },
+                Part::Uki,
+                91,
+            ),
+        ] {
+            match assemble(&parts).unwrap_err() {
+                AssembleError::TooSmall { part, least, .. } => {
+                    assert_eq!((part, least / MIB), (wanted, needed));
+                }
+                other => panic!("{other}"),
+            }
+        }
     }
 }

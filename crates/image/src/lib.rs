@@ -41,7 +41,7 @@ pub mod uki;
 
 pub use {
     build::{BuildError, Image, ImageInputs, Stage, build},
-    disk::{AssembleError, ESP_SIZE, ROOT_SIZE, VERITY_SIZE},
+    disk::{AssembleError, DiskSizes, Part},
     extents::{Extent, Extents},
     finish::{Additions, FinishError, Root, Units, finish},
     initrd::{InitrdError, MODULES, ModuleError, Modules, Need, Wanted, When},

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use fs_err as fs;
-use lifeboat_archive::{Digest, TarError, Tree, write_tar};
+use lifeboat_archive::{Digest, TarError, Tree};
 use lifeboat_payload::verity;
 use lifeboat_sandbox::ToolsTree;
 use uuid::Uuid;
@@ -53,22 +53,7 @@ pub(crate) fn write(
         .arg(format!("-U{}", crate::id("root file system", b"")))
         .args(["-L", "lifeboat"])
         .arg(&erofs);
-    let mut failed = None;
-    let result = tool::run("mkfs.erofs", command, |stdin| {
-        match write_tar(tree, stdin) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                failed = Some(error);
-                Err(io::Error::other("the tree cannot be read"))
-            }
-        }
-    });
-    match (result, failed) {
-        (Ok(()), _) => {}
-        // A tool that ended early is the cause of an archive that could not be written.
-        (Err(ToolError::Io { .. }), Some(error)) => return Err(error.into()),
-        (Err(error), _) => return Err(error.into()),
-    }
+    tool::run_with_tree::<WriteRootError>("mkfs.erofs", command, &erofs, tree)?;
     let file = fs::File::options().read(true).write(true).open(&erofs)?;
     let block = verity::BLOCK_SIZE;
     let size = file.metadata()?.len().next_multiple_of(block);

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use fs_err as fs;
-use lifeboat_archive::{TarError, Tree, write_tar};
+use lifeboat_archive::{TarError, Tree};
 use lifeboat_sandbox::ToolsTree;
 
 use crate::tool::{self, ToolError};
@@ -91,17 +91,5 @@ pub(crate) fn write(
         ))
         .args(["-d", "-"])
         .arg(path);
-    let mut failed = None;
-    let result = tool::run("mkfs.ext4", command, |stdin| match write_tar(tree, stdin) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            failed = Some(error);
-            Err(io::Error::other("the tree cannot be read"))
-        }
-    });
-    match (result, failed) {
-        (Ok(()), _) => Ok(()),
-        (Err(ToolError::Io { .. }), Some(error)) => Err(error.into()),
-        (Err(error), _) => Err(error.into()),
-    }
+    tool::run_with_tree("mkfs.ext4", command, path, tree)
 }

@@ -108,6 +108,7 @@ fn image(inputs: &Inputs, files: &Tree) -> Image {
         public_keys: &BTreeMap::from([("test.pub".to_owned(), b"key".to_vec())]),
         units: &Units::default(),
         command_line: &["ignore_loglevel".to_owned()],
+        sizes: crate::DiskSizes::default(),
         state_size: None,
         time: 1_760_000_000,
     };

@@ -2,14 +2,18 @@
 
 use std::{
     io::{self, Read as _, Write},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
+
+use lifeboat_archive::{TarError, Tree, no_room, write_tar};
+use lifeboat_sandbox::end_with_us;
 
 /// A tool that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// It could not be started, or its input could not be made.
-    #[error("`{program}` of the build's tools cannot be run")]
+    #[error("`{program}` of the build's tools cannot do its work")]
     Io {
         /// The program.
         program: &'static str,
@@ -41,10 +45,11 @@ impl Drop for Guard {
     }
 }
 
-/// Runs `command` with what `input` writes on its standard input.
+/// Runs `command` with what `input` writes on its standard input; it writes to `to`.
 pub(crate) fn run(
     program: &'static str,
     mut command: Command,
+    to: &Path,
     input: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), ToolError> {
     let io = |source| ToolError::Io { program, source };
@@ -52,7 +57,7 @@ pub(crate) fn run(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child = Guard(command.spawn().map_err(io)?);
+    let mut child = Guard(end_with_us(&mut command).spawn().map_err(io)?);
     let stdin = child.0.stdin.take();
     let stderr = child.0.stderr.take();
     let (written, message) = std::thread::scope(|scope| {
@@ -77,12 +82,40 @@ pub(crate) fn run(
     match written {
         // Its own message says more than that it did not read on.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(io(error)),
-        _ if !status.success() => Err(ToolError::Failed {
-            program,
-            status,
-            message,
+        _ if !status.success() => Err(match no_room(to) {
+            Some(source) => io(source),
+            None => ToolError::Failed {
+                program,
+                status,
+                message,
+            },
         }),
         written => written.map_err(io),
+    }
+}
+
+/// As [`run`], with the archive of a tree as input. An archive that cannot be made is told apart
+/// from a tool that does not read it to its end.
+pub(crate) fn run_with_tree<E: From<ToolError> + From<TarError>>(
+    program: &'static str,
+    command: Command,
+    to: &Path,
+    tree: &Tree,
+) -> Result<(), E> {
+    let mut failed = None;
+    let result = run(program, command, to, |stdin| match write_tar(tree, stdin) {
+        Ok(()) => Ok(()),
+        Err(TarError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
+        Err(error) => {
+            failed = Some(error);
+            Err(io::Error::other("the tree cannot be read"))
+        }
+    });
+    match (result, failed) {
+        (Ok(()), _) => Ok(()),
+        // A tool that ended early is the cause of an archive that could not be written.
+        (Err(ToolError::Io { .. }), Some(error)) => Err(error.into()),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

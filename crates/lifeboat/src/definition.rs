@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use fs_err as fs;
-use lifeboat_config::{Definition, Finding, finding_at};
+use lifeboat_config::{Definition, Finding, Findings};
 
 use crate::hint::Advised;
 
@@ -20,10 +20,28 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The folder that relative paths in it, and the lock, are in.
     pub folder: PathBuf,
+    /// The file as the user named it, for messages.
+    name: String,
+    /// What is in it.
+    bytes: Vec<u8>,
 }
 
 impl Loaded {
-    /// A finding about a value that only a later step could judge, at its place in the file.
+    /// A definition from the bytes of a file called `name` in messages, which is in `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(name: &str, bytes: Vec<u8>, folder: PathBuf) -> Result<Self, Findings> {
+        Ok(Self {
+            definition: lifeboat_config::parse(name, &bytes)?,
+            file: None,
+            folder,
+            name: name.to_owned(),
+            bytes,
+        })
+    }
+
+    /// What a later step found about the value at `path`, with its place in the file.
     pub fn finding(
         &self,
         path: &str,
@@ -31,12 +49,7 @@ impl Loaded {
         message: String,
         hint: Option<String>,
     ) -> Finding {
-        let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT));
-        // One that is gone by now still has a first line.
-        let bytes = fs::read(file).unwrap_or_default();
-        let here = std::env::current_dir().unwrap_or_default();
-        let name = file.strip_prefix(here).unwrap_or(file).display();
-        finding_at(&name.to_string(), &bytes, path, code, message, hint)
+        lifeboat_config::finding_at(&self.name, &self.bytes, path, code, message, hint)
     }
 }
 
@@ -52,20 +65,17 @@ pub fn load(named: Option<&Path>) -> Result<Loaded> {
                     "an empty file is a whole definition; `lifeboat schema` lists its keys",
                 ));
             }
-            return Ok(Loaded {
-                definition: Definition::default(),
-                file: None,
-                folder: std::path::absolute(".")?,
-            });
+            return Ok(Loaded::parse(
+                DEFAULT,
+                Vec::new(),
+                std::path::absolute(".")?,
+            )?);
         }
         Err(error) => return Err(error.into()),
     };
-    let definition = lifeboat_config::parse(&path.display().to_string(), &bytes)?;
     let file = std::path::absolute(path)?;
     let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Loaded {
-        definition,
-        file: Some(file),
-        folder,
-    })
+    let mut loaded = Loaded::parse(&path.display().to_string(), bytes, folder)?;
+    loaded.file = Some(file);
+    Ok(loaded)
 }

@@ -19,6 +19,8 @@ pub enum Exit {
 
 /// The status of a bug in Lifeboat.
 const BUG: i32 = 3;
+/// The status after Ctrl-C: that of a shell's child which SIGINT ended.
+const INTERRUPTED: i32 = 130;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -58,9 +60,15 @@ pub fn run_sandbox_helper() -> Option<ExitCode> {
     lifeboat_sandbox::helper_main()
 }
 
+/// Ends at once, as asked by Ctrl-C.
+pub fn interrupted() -> ! {
+    crate::printer::interrupted();
+    end(INTERRUPTED)
+}
+
 #[expect(
     clippy::exit,
-    reason = "a panic hook has no other way to choose the status"
+    reason = "a panic hook and a thread have no other way to choose the status"
 )]
 fn end(status: i32) -> ! {
     std::process::exit(status)

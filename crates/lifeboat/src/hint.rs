@@ -1,5 +1,7 @@
 //! What to do about an error: the crates below know, by the error's type.
 
+use std::io;
+
 use lifeboat_archive::{FetchError, LockError, ResolveError, Unsolvable};
 use lifeboat_machine::{DiskError, FolderError, PortError, StartError, WaitError};
 
@@ -48,20 +50,35 @@ pub fn of(error: &anyhow::Error) -> Option<String> {
             None$(.or_else(|| $cause.downcast_ref().and_then(<$kind>::hint)))*
         };
     }
-    error.chain().find_map(|cause| {
-        let own = cause.downcast_ref::<Advised>();
-        own.map(|error| error.hint.clone()).or_else(|| {
-            hint_of!(
-                cause,
-                FolderError,
-                StartError,
-                DiskError,
-                PortError,
-                ResolveError,
-                LockError,
-                FetchError,
-                Unsolvable
-            )
+    error
+        .chain()
+        .find_map(|cause| {
+            let own = cause.downcast_ref::<Advised>();
+            own.map(|error| error.hint.clone()).or_else(|| {
+                hint_of!(
+                    cause,
+                    FolderError,
+                    StartError,
+                    DiskError,
+                    PortError,
+                    ResolveError,
+                    LockError,
+                    FetchError,
+                    Unsolvable
+                )
+            })
         })
-    })
+        .or_else(|| {
+            error.chain().any(is_full).then(|| {
+                "make room (`lifeboat cache gc`), or put the cache elsewhere with LIFEBOAT_CACHE"
+                    .to_owned()
+            })
+        })
+}
+
+/// Whether the disk is full, by the error itself or by what a tool printed.
+fn is_full(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let error: Option<&io::Error> = cause.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+        || cause.to_string().contains("No space left on device")
 }

@@ -35,7 +35,10 @@ fn main() -> ExitCode {
         Err(error) => return printer::usage(&error).into(),
     };
     let printer = Printer::new(&cli.output);
-    let result =
-        Context::new(printer, &cli.output).and_then(|context| commands::run(cli.command, &context));
+    let result = Context::new(printer, &cli.output).and_then(|context| {
+        let result = commands::run(cli.command, &context);
+        // A terminal sends Ctrl-C to our children as well: their end is no error of its own.
+        result.map_err(|error| context.check_cancel().err().unwrap_or(error))
+    });
     result.unwrap_or_else(|error| printer.error(&error)).into()
 }

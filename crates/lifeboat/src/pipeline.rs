@@ -12,13 +12,14 @@ use lifeboat_config::{
     Cni, Definition, Size,
     definition::image::{DiskLayout, KubernetesSource},
 };
-use lifeboat_image::{Component, ImageInputs};
+use lifeboat_image::{Component, DiskSizes, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
 use lifeboat_payload::{Payload, PayloadSpec, SigningKey, Source, go::Toolchain, key};
 use lifeboat_sandbox::ToolsTree;
 
-use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised};
+use crate::{cli::DefinitionArg, context::Context, definition::Loaded, hint::Advised, interrupt};
 
+mod blame;
 mod delivery;
 mod lock;
 mod overlay;
@@ -106,7 +107,8 @@ pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Bui
 
 /// Builds what is not cached, and tells by which lock.
 fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Built, Lock)> {
-    check_layout(&loaded.definition.image.size)?;
+    blame::check_files(loaded)?;
+    interrupt::end_soon()?;
     let policy = match locking {
         Locking::Follow => Policy::Follow,
         Locking::Locked => Policy::Locked,
@@ -119,7 +121,8 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
     context.check_cancel()?;
 
     let key = key::signing_key(&context.config_folder()?)?;
-    let payload = payload(&workshop, loaded, &lock, &tools, &key)?;
+    let payload = payload(&workshop, loaded, &lock, &tools, &key)
+        .map_err(|error| blame::of(loaded, error))?;
     context.check_cancel()?;
 
     context.reporter.phase("image", "root, UKI and disk");
@@ -135,7 +138,7 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
             license: Some("Apache-2.0".to_owned()),
         }],
     };
-    let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
+    let files = overlay::of_definition(loaded, &base)?;
     let image = lifeboat_image::build(
         &workshop.cache,
         &ImageInputs {
@@ -156,11 +159,16 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
             state_size: Some(loaded.definition.image.size.state)
                 .filter(|size| *size != DiskLayout::default().state)
                 .map(Size::bytes),
+            sizes: DiskSizes {
+                esp: loaded.definition.image.size.esp.bytes(),
+                slot: loaded.definition.image.size.slot.bytes(),
+            },
             time,
         },
         &tools,
         &context.reporter,
-    )?;
+    )
+    .map_err(|error| blame::of(loaded, error.into()))?;
     let built = Built {
         disk: image.folder.join("lifeboat.raw"),
         id: image.manifest.root_hash.to_string(),
@@ -178,146 +186,6 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
         folder: image.folder,
     };
     Ok((built, lock))
-}
-
-/// Ports of the bundles, to forward.
-    pub ports: Vec<Forward>,
-    /// The system pods of this definition.
-    pub expected: Expected,
-    /// What had to be made; empty if all was cached.
-    pub made: Vec<String>,
-}
-
-/// Whether the lock may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locking {
-    /// It is made when there is none, and added to where the definition asks for more.
-    Follow,
-    /// A lock that would change is an error.
-    Locked,
-}
-
-impl Locking {
-    /// As the command line says.
-    pub fn of(arguments: &DefinitionArg) -> Self {
-        if arguments.locked {
-            Self::Locked
-        } else {
-            Self::Follow
-        }
-    }
-}
-
-/// What a new lock changes.
-#[derive(Debug, serde::Serialize)]
-pub struct LockChanges {
-    /// Where it is.
-    pub lock: PathBuf,
-    /// Packages by name: version before and after, either missing if it came or went.
-    pub changes: BTreeMap<String, (Option<String>, Option<String>)>,
-}
-
-/// Builds what is not cached; where nothing changed since the last build, not even that is
-/// looked for.
-pub fn build(context: &Context, loaded: &Loaded, locking: Locking) -> Result<Built> {
-    let lock_file = lock_file(&loaded.folder);
-    let visit = Visit::begin(context, loaded);
-    if let Some(visit) = &visit
-        && let Some(built) = visit.recall(loaded, &lock_file, SystemTime::now())
-    {
-        return Ok(built);
-    }
-    let (built, lock) = build_all(context, loaded, locking)?;
-    if let Some(visit) = visit {
-        // Without a receipt the next build takes longer, and ends the same.
-        let _ = visit.remember(loaded, &lock, &lock_file, &built);
-    }
-    Ok(built)
-}
-
-/// Builds what is not cached, and tells by which lock.
-fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Built, Lock)> {
-    check_layout(&loaded.definition.image.size)?;
-    let policy = match locking {
-        Locking::Follow => Policy::Follow,
-        Locking::Locked => Policy::Locked,
-    };
-    let workshop = Workshop::new(context)?;
-    context.reporter.phase("resolve", "package sets");
-    let (lock, _) = settled(&workshop, loaded, &policy)?;
-    let tools = workshop.tools(&lock)?;
-    let (base, time) = workshop.base(&lock)?;
-    context.check_cancel()?;
-
-    let key = key::signing_key(&context.config_folder()?)?;
-    let payload = payload(&workshop, loaded, &lock, &tools, &key)?;
-    context.check_cancel()?;
-
-    context.reporter.phase("image", "root, UKI and disk");
-    let components = match &loaded.definition.image.kubernetes_source {
-        KubernetesSource::Packages(_) => packages::components(&lock)?,
-        KubernetesSource::Modules => vec![Component {
-            name: "kubernetes".to_owned(),
-            version: payload.manifest.kubernetes.clone(),
-            purl: format!(
-                "pkg:golang/k8s.io/kubernetes@v{}",
-                payload.manifest.kubernetes
-            ),
-            license: Some("Apache-2.0".to_owned()),
-        }],
-    };
-    let files = overlay::of_definition(&loaded.definition, &loaded.folder, &base)?;
-    let image = lifeboat_image::build(
-        &workshop.cache,
-        &ImageInputs {
-            version: &version(time),
-            base: &base,
-            program: &std::env::current_exe()?,
-            node_files: &overlay::of_node()?,
-            files: Some(&files),
-            payload: Some((&payload.manifest.name, &payload.path)),
-            components: &components,
-            public_keys: &[(
-                "payload.pem".to_owned(),
-                key::public_pem(&key.verifying_key())?.into_bytes(),
-            )]
-            .into(),
-            units: &overlay::units(&loaded.definition),
-            command_line: &[],
-            state_size: Some(loaded.definition.image.size.state)
-                .filter(|size| *size != DiskLayout::default().state)
-                .map(Size::bytes),
-            time,
-        },
-        &tools,
-        &context.reporter,
-    )?;
-    let built = Built {
-        disk: image.folder.join("lifeboat.raw"),
-        id: image.manifest.root_hash.to_string(),
-        kubernetes: payload.manifest.kubernetes.clone(),
-        tools: Box::new(tools),
-        kubectl: payload.kubectl,
-        ports: ports(&loaded.definition),
-        expected: expected(&loaded.definition),
-        made: image
-            .stages
-            .iter()
-            .filter(|stage| stage.seconds > 0.1)
-            .map(|stage| stage.name.to_owned())
-            .collect(),
-        folder: image.folder,
-    };
-    Ok((built, lock))
-}
-
-/// The package sets of a definition on this machine.
-fn wanted(definition: &Definition) -> Vec<sets::Set> {
-    let mut sets = sets::of(definition);
-    if Toolchain::find(None).is_err() {
-        sets.push(sets::go());
-    }
-    sets
 }
 
 /// Ports of the bundles, to forward.
@@ -340,6 +208,7 @@ fn settled(
     }
     lock::settle(workshop, &sets, &lock_file(&loaded.folder), policy)
         .map_err(|error| packages::explain(workshop, loaded, &sets, error))
+        .map_err(|error| blame::of(loaded, error))
 }
 
 fn payload(
@@ -401,23 +270,6 @@ fn payload(
     .map_err(|error| packages::explain_build(loaded, error))
 }
 
-/// The partitions whose sizes cannot be chosen yet must have their usual ones.
-fn check_layout(wanted: &DiskLayout) -> Result<()> {
-    let usual = DiskLayout::default();
-    for (key, wanted, usual) in [
-        ("esp", wanted.esp, usual.esp),
-        ("slot", wanted.slot, usual.slot),
-    ] {
-        if wanted != usual {
-            return Err(unavailable(
-                &format!("image.size.{key}"),
-                &format!("leave it out: it is {usual}"),
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// A key that is known but has no effect yet must not be passed over.
 fn unavailable(key: &str, hint: &str) -> anyhow::Error {
     Advised::new(
@@ -466,6 +318,7 @@ pub fn lock(context: &Context, loaded: &Loaded, update: Option<&[String]>) -> Re
         Some([]) => Policy::UpdateAll,
         Some(names) => Policy::Update(names.to_vec()),
     };
+    interrupt::end_soon()?;
     let workshop = Workshop::new(context)?;
     context.reporter.phase("resolve", "package sets");
     let file = lock_file(&loaded.folder);

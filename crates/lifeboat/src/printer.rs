@@ -80,7 +80,7 @@ impl Printer {
     pub fn error(self, error: &anyhow::Error) -> Exit {
         if hint::is_interrupt(error) {
             if !self.quiet {
-                err("ended by Ctrl-C");
+                interrupted();
             }
             return Exit::Interrupted;
         }
@@ -120,6 +120,11 @@ pub fn usage(error: &clap::Error) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// That the user ended it.
+pub fn interrupted() {
+    err("ended by Ctrl-C");
 }
 
 /// What to do about a bug.

@@ -103,6 +103,8 @@ pub enum LogName {
     Node,
     /// The answers of the Kubernetes API.
     Api,
+    /// The steps that the node reported.
+    Events,
 }
 
 impl fmt::Display for LogName {
@@ -112,6 +114,7 @@ impl fmt::Display for LogName {
             Self::Qemu => "qemu",
             Self::Node => "node",
             Self::Api => "api",
+            Self::Events => "events",
         })
     }
 }
@@ -167,6 +170,8 @@ pub struct Watch {
     goal: Goal,
     deadline: Duration,
     console: VecDeque<String>,
+    /// The last steps that the node reported.
+    steps: VecDeque<String>,
     saw_kernel: bool,
     alarm: Option<(Alarm, Duration)>,
     /// The console around the alarm.
@@ -193,6 +198,7 @@ impl Watch {
             goal,
             deadline,
             console: VecDeque::new(),
+            steps: VecDeque::new(),
             saw_kernel: false,
             alarm: None,
             alarm_lines: Vec::new(),
@@ -277,6 +283,17 @@ impl Watch {
         if !step.is_empty() && step != phase {
             self.step.push('/');
             self.step.push_str(step);
+        }
+        let name = match state {
+            StepState::Started => "started",
+            StepState::Done => "done",
+            StepState::Failed => "failed",
+        };
+        let colon = if message.is_empty() { "" } else { ": " };
+        let line = format!("{at:.1} s: {} {name}{colon}{message}", self.step);
+        self.steps.push_back(line.chars().take(WIDEST).collect());
+        if self.steps.len() > SHOWN {
+            self.steps.pop_front();
         }
         message.clone_into(&mut self.message);
         if state == StepState::Failed && self.message.is_empty() {
@@ -460,14 +477,20 @@ impl Watch {
                 reason.push_str(more);
             }
         }
-        if self.console.is_empty() {
-            reason.push_str(": the console stayed empty");
-        }
+        // A quiet kernel leaves the console empty; the node's own steps say more then.
+        let (log, lines) = match (self.console.is_empty(), self.steps.is_empty()) {
+            (true, true) => {
+                reason.push_str(": the console stayed empty");
+                (LogName::Console, Vec::new())
+            }
+            (true, false) => (LogName::Events, self.steps.iter().cloned().collect()),
+            (false, _) => (LogName::Console, self.console_tail()),
+        };
         Failure {
             step: self.step.clone(),
             reason,
-            log: LogName::Console,
-            lines: self.console_tail(),
+            log,
+            lines,
         }
     }
 

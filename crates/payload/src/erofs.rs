@@ -2,8 +2,8 @@
 
 use std::{io, path::Path, process::Stdio, thread};
 
-use lifeboat_archive::{TarError, Tree, write_tar};
-use lifeboat_sandbox::ToolsTree;
+use lifeboat_archive::{TarError, Tree, no_room, write_tar};
+use lifeboat_sandbox::{ToolsTree, end_with_us};
 
 /// Measured on a payload of 316 MB, in seconds of processor and bytes: lz4 in clusters of 4 KiB
 /// 0.8 s and 173 MB, lz4 in clusters of 64 KiB 0.8 s and 151 MB, lz4hc level 6 6.7 s and
@@ -14,7 +14,7 @@ const COMPRESSION: &str = "lz4hc,6";
 #[derive(Debug, thiserror::Error)]
 pub enum ErofsError {
     /// The tool could not be started.
-    #[error("mkfs.erofs of the tools tree cannot be run")]
+    #[error("mkfs.erofs of the tools tree cannot write")]
     Io(#[from] io::Error),
     /// A file of the tree could not be read.
     #[error("a file for the image cannot be read")]
@@ -32,8 +32,8 @@ pub(crate) fn write(
     name: &str,
 ) -> Result<(), ErofsError> {
     let uuid = crate::verity::Parameters::of(format!("erofs {name}")).uuid;
-    let mut child = tools
-        .command("mkfs.erofs")
+    let mut command = tools.command("mkfs.erofs");
+    let mut child = end_with_us(&mut command)
         .args(["--quiet", "--tar=f", "-T0", "-C65536"])
         .arg(format!("-z{COMPRESSION}"))
         .arg(format!("-U{}", uuid::Uuid::from_bytes(uuid)))
@@ -50,6 +50,9 @@ pub(crate) fn write(
     });
     let output = output?;
     if !output.status.success() {
+        if let Some(error) = no_room(path) {
+            return Err(error.into());
+        }
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(ErofsError::Tool(text.trim().to_owned()));
     }

@@ -18,7 +18,7 @@ use std::{
 
 use fs_err as fs;
 use lifeboat_archive::{Cache, CacheError, Digest, Progress};
-use lifeboat_sandbox::ToolsTree;
+use lifeboat_sandbox::{ToolsTree, end_with_us};
 
 pub use sources::{CONTROL, Module, NODE};
 
@@ -243,7 +243,7 @@ fn compile(
 
 /// Runs the compiler; stops it when `cancel` is set.
 fn run(mut command: Command, module: &'static str, cancel: &AtomicBool) -> Result<(), GoError> {
-    let mut child = command.spawn()?;
+    let mut child = end_with_us(&mut command).spawn()?;
     let stderr = child.stderr.take();
     let mut lines: Vec<String> = Vec::new();
     let status = thread::scope(|scope| {

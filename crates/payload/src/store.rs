@@ -219,7 +219,8 @@ pub(crate) fn place(
 }
 
 fn run(writer: &Path, folder: &Path, description: &str) -> Result<(), StoreError> {
-    let mut child = Command::new(writer)
+    let mut command = Command::new(writer);
+    let mut child = lifeboat_sandbox::end_with_us(&mut command)
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -22,5 +22,6 @@ pub use {
     job::Network,
     materialise::{MaterialiseError, Ownership, materialise},
     namespace::{Sandbox, SandboxError, SandboxOutput, set_helper},
+    sys::end_with_us,
     tools::{ToolsError, ToolsTree},
 };

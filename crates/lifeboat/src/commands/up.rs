@@ -1,13 +1,13 @@
 //! `lifeboat up`
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Result;
 use lifeboat_config::NodeConfig;
 use lifeboat_machine::{
-    Acceleration, Failure, Folder, Forward, Goal, Hardware, Machine as _, MachineLock, MachineName,
-    Machines, Qemu, Record, Tools, WaitError, Waiting, choose_acceleration, create_disk,
-    link_or_copy, stop, timestamp, wait_ready,
+    Acceleration, Failure, Folder, Forward, Goal, Hardware, LogName, Machine as _, MachineLock,
+    MachineName, Machines, Qemu, Record, Tools, WaitError, Waiting, choose_acceleration,
+    create_disk, link_or_copy, plain_text, stop, timestamp, wait_ready, wait_until,
 };
 use serde::Serialize;
 
@@ -45,6 +45,8 @@ struct Ssh {
 /// How long power-on to all pods may take.
 const LIMIT_KVM: Duration = Duration::from_mins(5);
 const LIMIT_EMULATION: Duration = Duration::from_mins(15);
+/// How long a node that did not get ready may take to tell its warnings.
+const LIMIT_JOURNAL: Duration = Duration::from_secs(20);
 
 pub fn run(arguments: &UpArgs, context: &Context) -> Result<Exit> {
     // First of all, so that a mistake in it costs no time.
@@ -80,7 +82,7 @@ pub fn run(arguments: &UpArgs, context: &Context) -> Result<Exit> {
     let mut seconds = context.reporter.seconds();
     seconds.remove("boot");
     if let Err(error) = waited {
-        return Err(explain(error, &folder));
+        return Err(explain(error, &folder, context));
     }
     record = folder.record()?;
     seconds.extend(record.seconds.clone());
@@ -252,8 +254,8 @@ fn wait(
     wait_ready(folder, waiting).map(|_| ())
 }
 
-/// A failed wait, with the last lines of the log that shows why.
-fn explain(error: WaitError, folder: &Folder) -> anyhow::Error {
+/// A failed wait, with the last lines of the logs that show why.
+fn explain(error: WaitError, folder: &Folder, context: &Context) -> anyhow::Error {
     let WaitError::Failed(failure) = error else {
         return error.into();
     };
@@ -271,12 +273,51 @@ fn explain(error: WaitError, folder: &Folder) -> anyhow::Error {
             let _ = write!(message, "\n    {line}");
         }
     }
+    if let Some(lines) = journal(&failure, folder, context) {
+        message.push_str("\n  last warnings of its journal:");
+        for line in lines {
+            let _ = write!(message, "\n    {line}");
+        }
+    }
     Advised::new(
         message,
         format!(
             "it is left as it is: `lifeboat logs {name}` and `lifeboat console {name}` show more, `lifeboat down {name}` removes it"
         ),
     )
+}
+
+/// The last warnings of a node that came up and has not said itself what keeps it from being
+/// ready. Nothing if it does not answer soon.
+fn journal(failure: &Failure, folder: &Folder, context: &Context) -> Option<Vec<String>> {
+    let phase = failure.step.split('/').next()?;
+    let is_up = ["userspace", "kubeadm", "addons", "ready", "pods"].contains(&phase);
+    if !is_up || matches!(failure.log, LogName::Qemu | LogName::Node) {
+        return None;
+    }
+    let record = super::running(folder).ok()?;
+    let tools = pipeline::tools_at(&record.tools)?;
+    let key = super::ssh_key(context).ok()?;
+    let mut child = key
+        .command(tools.as_ref(), folder, &record, "root")
+        .ok()?
+        .args(["--", "journalctl", "--boot", "--no-pager", "--lines=12"])
+        .args(["--priority=warning", "--output=short-monotonic"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let ended = wait_until(LIMIT_JOURNAL, || child.try_wait().ok().flatten());
+    if ended.is_none() {
+        // It may have ended just now.
+        let _ = child.kill();
+    }
+    // So few lines fit into the pipe.
+    let output = child.wait_with_output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<String> = text.lines().map(plain_text).collect();
+    (!lines.is_empty()).then_some(lines)
 }
 
 fn facts(context: &Context, folder: &Folder, record: Record) -> Result<Facts> {

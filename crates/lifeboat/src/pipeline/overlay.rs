@@ -1,13 +1,14 @@
 //! What goes onto the packages: the node's own files, those of bundles and of the definition.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use lifeboat_archive::{Content, Inode, Kind, Tree};
-use lifeboat_config::{Definition, Mode, Owner, bundle};
+use lifeboat_config::{Definition, Findings, Mode, Owner, bundle};
 use lifeboat_image::Units;
 
-use crate::hint::Advised;
+use crate::{
+    definition::Loaded,
+    hint::{self, Advised},
+};
 
 /// Files and links that every node has.
 pub fn of_node() -> Result<Tree> {
@@ -22,9 +23,9 @@ pub fn of_node() -> Result<Tree> {
     Ok(tree)
 }
 
-/// Files of the bundles, then those of the definition, which is in `folder`. Names of owners
-/// are looked up in `base`.
-pub fn of_definition(definition: &Definition, folder: &Path, base: &Tree) -> Result<Tree> {
+/// Files of the bundles, then those of the definition. Names of owners are looked up in `base`.
+pub fn of_definition(loaded: &Loaded, base: &Tree) -> Result<Tree> {
+    let definition = &loaded.definition;
     let mut tree = Tree::new();
     let names = Names::read(base)?;
     for bundle in bundles(definition) {
@@ -43,21 +44,25 @@ pub fn of_definition(definition: &Definition, folder: &Path, base: &Tree) -> Res
     }
     for (index, file) in definition.image.files.iter().enumerate() {
         let content = match (&file.source, &file.content) {
-            (Some(source), _) => Content::file(folder.join(source.as_str()))
-                .with_context(|| format!("image.files.{index}.source cannot be read"))?,
+            (Some(source), _) => Content::file(loaded.folder.join(source.as_str()))
+                .with_context(|| format!("image.files[{index}].source cannot be read"))?,
             (None, content) => Content::inline(content.as_deref().unwrap_or_default()),
         };
-        put(
-            &mut tree,
-            &names,
-            file.path.as_str(),
-            content,
-            &file.mode,
-            &file.owner,
-        )
-        .with_context(|| format!("image.files.{index}"))?;
+        let path = file.path.as_str();
+        put(&mut tree, &names, path, content, &file.mode, &file.owner)
+            .map_err(|error| of_file(loaded, index, &error))?;
     }
     Ok(tree)
+}
+
+/// What is wrong with one of the definition's files, at its place.
+fn of_file(loaded: &Loaded, index: usize, error: &anyhow::Error) -> anyhow::Error {
+    // Only an owner has advice; else it is the path that does not fit in.
+    let hint = hint::of(error);
+    let key = if hint.is_some() { "owner" } else { "path" };
+    let path = format!("image.files[{index}].{key}");
+    let finding = loaded.finding(&path, "bad-value", error.to_string(), hint);
+    Findings(vec![finding]).into()
 }
 
 /// Units to enable, disable and mask.
@@ -174,13 +179,19 @@ mod tests {
             .unwrap();
         let text =
             "image: {files: [{path: /etc/a, content: x, owner: 'ssh:shadow', mode: '0640'}]}";
-        let definition = lifeboat_config::parse("lifeboat.yaml", text.as_bytes()).unwrap();
-        let tree = of_definition(&definition, Path::new("/"), &base).unwrap();
+        let tree = of_definition(&loaded(text), &base).unwrap();
         let inode = tree.get("etc/a").unwrap();
         assert_eq!((inode.uid, inode.gid, inode.mode), (101, 42, 0o640));
 
-        let text = "image: {files: [{path: /etc/a, content: x, owner: nobody1}]}";
-        let definition = lifeboat_config::parse("lifeboat.yaml", text.as_bytes()).unwrap();
-        assert!(of_definition(&definition, Path::new("/"), &base).is_err());
+        let text = "image:\n  files:\n  - {path: /etc/a, content: x, owner: nobody1}";
+        let error = of_definition(&loaded(text), &base).unwrap_err();
+        assert_eq!(
+            error.to_string().lines().next(),
+            Some("lifeboat.yaml:3:39: image.files[0].owner: the image has no user `nobody1`")
+        );
+    }
+
+    fn loaded(text: &str) -> Loaded {
+        Loaded::parse("lifeboat.yaml", text.into(), "/".into()).unwrap()
     }
 }

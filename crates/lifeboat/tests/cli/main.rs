@@ -1,6 +1,8 @@
 //! What the command says, without a network, root or a machine.
 
 #[cfg(test)]
+mod input;
+#[cfg(test)]
 mod place;
 
 use place::Place;

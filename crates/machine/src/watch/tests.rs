@@ -199,3 +199,20 @@ fn a_guest_that_restarts_is_at_its_kernel_again() {
     watch.console("[    0.000000] Linux version 6.12", seconds(30));
     assert_eq!(failed(&watch, 300).step, "kernel");
 }
+
+#[test]
+fn a_hang_with_a_quiet_console_shows_the_steps_of_the_node() {
+    let mut watch = Watch::new(Goal::Pods, seconds(30)).direct_kernel();
+    watch.event(&step(3.0, "initrd", "state", StepState::Done), seconds(4));
+    watch.event(
+        &step(3.1, "initrd", "boot_cmd", StepState::Started),
+        seconds(4),
+    );
+    let failure = failed(&watch, 30);
+    assert_eq!(failure.step, "initrd/boot_cmd");
+    assert_eq!(failure.log, LogName::Events);
+    assert_eq!(
+        failure.lines,
+        ["3.0 s: initrd/state done", "3.1 s: initrd/boot_cmd started"]
+    );
+}

@@ -26,9 +26,9 @@ pub use payload::Payload;
 use source::Source;
 
 use crate::{
-    init::{CommandLine, kernel_release, log, make_folder},
+    init::{self, CommandLine, kernel_release, log, make_folder},
     provision,
-    report::{self, State},
+    report::{self, Event, State},
 };
 
 /// What the boot made of the node, for the parts that run later.
@@ -141,7 +141,12 @@ pub(crate) fn prepare(line: &CommandLine) {
     let mounted = payload::mount_chosen();
     match mounted {
         Ok(payload) => boot.payload = payload,
-        Err(error) => boot.fail("payload", error.to_string()),
+        Err(error) => {
+            boot.fail("payload", error.to_string());
+            // There is no Kubernetes without it; the rest comes up to be looked at.
+            let log = init::kernel_log();
+            report::send(&Event::failed("initrd", "payload", error.to_string(), log));
+        }
     }
     if let Some(payload) = &boot.payload {
         report::step("payload", "mount", State::Done, &*payload.name);
@@ -415,7 +420,11 @@ fn primary_group(passwd: &str, uid: u32) -> u32 {
 
 /// `boot_cmd`: each in a shell of its own.
 fn boot_commands(boot: &mut Boot, config: &NodeConfig) {
-    for command in &config.boot_cmd {
+    let count = config.boot_cmd.len();
+    for (index, command) in config.boot_cmd.iter().enumerate() {
+        // Not its text, which may hold a secret.
+        let which = format!("command {} of {count}", index + 1);
+        report::step("initrd", "boot_cmd", State::Started, which);
         let done = shell(command.as_str(), "boot_cmd");
         boot.step("boot_cmd", done);
     }

@@ -1,11 +1,7 @@
 //! The Kubernetes payload: chosen, its signature checked, verified on each read, mounted, and
 //! its container images made known to the runtime.
 
-use std::{
-    ffi::CStr,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{ffi::CStr, io, path::Path};
 
 use fs_err as fs;
 use lifeboat_config::{Cni, Runtime};
@@ -102,7 +98,11 @@ pub fn mount_chosen() -> Result<Option<Payload>, MountPayloadError> {
     let Some(name) = choose(&files, choice.trim())? else {
         return Ok(None);
     };
-    let keys = keys(Path::new(KEYS));
+    let keys = keys(Path::new(KEYS)).map_err(|source| MountPayloadError::Io {
+        name: name.clone(),
+        what: "read the keys that payloads are signed with",
+        source,
+    })?;
     if keys.is_empty() {
         return Err(MountPayloadError::NoKeys);
     }
@@ -160,19 +160,21 @@ fn choose(files: &[String], choice: &str) -> Result<Option<String>, MountPayload
     }
 }
 
-fn keys(folder: &Path) -> Vec<VerifyingKey> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+/// All keys of a folder; none if it is not there.
+fn keys(folder: &Path) -> io::Result<Vec<VerifyingKey>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     paths.sort();
-    paths
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|text| key::public_keys(&text))
-        .collect()
+    let mut keys = Vec::new();
+    for path in paths {
+        keys.extend(key::public_keys(&fs::read_to_string(path)?));
+    }
+    Ok(keys)
 }
 
 fn understand(name: &str, manifest: &Manifest) -> Result<Payload, MountPayloadError> {

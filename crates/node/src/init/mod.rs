@@ -24,6 +24,7 @@ use fs_err as fs;
 
 pub use cmdline::CommandLine;
 pub(crate) use cmdline::hex;
+pub(crate) use failure::kernel_log;
 pub(crate) use root::make_folder;
 
 use crate::{
