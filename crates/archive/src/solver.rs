@@ -522,7 +522,10 @@ impl DependencyProvider for Provider<'_, '_> {
             if let Some(reason) = self.refusal(package) {
                 let reason = StringId(self.strings.borrow_mut().id(reason));
                 candidates.excluded.push((solvable, reason));
-            } else if keep.is_some_and(|keep| package.sha256().is_ok_and(|found| found == *keep)) {
+            } else if candidates.favored.is_none()
+                && keep.is_some_and(|keep| package.sha256().is_ok_and(|found| found == *keep))
+            {
+                // Of one file in several suites the first as ever.
                 candidates.favored = Some(solvable);
             }
         }

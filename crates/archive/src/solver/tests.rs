@@ -280,3 +280,25 @@ fn the_answer_is_the_same_every_time() {
         assert_eq!(solved(&lines, &["p07", "p20"]), first);
     }
 }
+
+#[test]
+fn a_file_that_is_kept_stays_in_its_suite() {
+    let old = "boat 1";
+    let (stable, updates) = (index("boat 1\nboat 2"), index(old));
+    let mut packages = read_packages(&stable, 0).unwrap();
+    packages.extend(read_packages(&updates, 1).unwrap());
+    // As in a pool of its own, so that it is no copy of the entry.
+    packages[2].filename = "pool/updates/boat_1.deb";
+    let origin = |suite: &str| Origin {
+        suite: suite.to_owned(),
+        priority: 500,
+    };
+    let origins = vec![origin("trixie"), origin("trixie-updates")];
+    let universe = Universe::new("amd64", packages, origins).unwrap();
+    let wishes = Wishes {
+        keep: BTreeMap::from([("boat".to_owned(), Digest::of(old))]),
+        ..wish(&["boat"])
+    };
+    let solved = solve(&universe, &wishes).unwrap();
+    assert_eq!((solved[0].version, solved[0].repository), ("1", 0));
+}

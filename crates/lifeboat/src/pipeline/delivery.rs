@@ -34,18 +34,26 @@ pub fn deliver(context: &Context, folder: &Path, output: &Path) -> Result<PathBu
     fs::create_dir_all(output)?;
     let place = record(&context.cache()?, &fs::canonicalize(output)?);
     let earlier: Copies = receipt::read(&place).unwrap_or_default();
+    let mut files = fs::read_dir(folder)?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.metadata()?.len(), entry.path()))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    // The largest first: the copies that are too young to be known again are small ones.
+    files.sort();
     let mut copies = Copies::new();
-    for entry in fs::read_dir(folder)? {
-        let from = entry?.path();
+    for (_, from) in files.into_iter().rev() {
         let Some(name) = from.file_name().and_then(|name| name.to_str()) else {
             continue;
         };
-        let to = output.join(name);
-        if let Some(copied) = put(&from, &to, earlier.get(name))? {
+        if let Some(copied) = put(&from, &output.join(name), earlier.get(name))? {
             copies.insert(name.to_owned(), copied);
         }
         context.check_cancel()?;
     }
+    let now = SystemTime::now();
+    copies.retain(|_, copied| copied.to.is_settled(now));
     // What fails here costs the next build its short way, and nothing else.
     if !copies.is_empty() && copies != earlier {
         let _ = receipt::write(&place, &copies);
@@ -59,7 +67,7 @@ fn record(cache: &Cache, output: &Path) -> PathBuf {
     cache.derived_path(receipt::KIND, &key)
 }
 
-/// Puts one file there; tells about it if it is a copy that can be known again.
+/// Puts one file there; tells about it if it is a copy.
 fn put(from: &Path, to: &Path, earlier: Option<&Copied>) -> io::Result<Option<Copied>> {
     let source = Stamp::of(&fs::metadata(from)?);
     if let Ok(there) = fs::symlink_metadata(to)
@@ -90,7 +98,7 @@ fn put(from: &Path, to: &Path, earlier: Option<&Copied>) -> io::Result<Option<Co
         from: source,
         to: stamp,
     };
-    Ok((!stamp.same_file(&source) && stamp.is_settled(SystemTime::now())).then_some(copied))
+    Ok((!stamp.same_file(&source)).then_some(copied))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The lock: followed where it answers the definition, moved where it does not.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{fmt, path::Path};
 
 use anyhow::Result;
 use lifeboat_archive::{Lock, LockedSet, Request};
@@ -74,10 +74,7 @@ pub fn settle(
             "name a package as it stands in the lock",
         ));
     }
-    let mut lock = Lock {
-        sets: BTreeMap::new(),
-        ..old.clone()
-    };
+    let mut lock = Lock::default();
     for set in sets {
         let known = old.sets.get(set.name);
         let holds = |name: &str| known.is_some_and(|known| known.package(name).is_some());
@@ -202,7 +199,6 @@ mod tests {
         };
         Lock {
             sets: [("image".to_owned(), set)].into(),
-            ..Lock::default()
         }
     }
 
