@@ -270,14 +270,6 @@ fn payload(
     .map_err(|error| packages::explain_build(loaded, error))
 }
 
-/// A key that is known but has no effect yet must not be passed over.
-fn unavailable(key: &str, hint: &str) -> anyhow::Error {
-    Advised::new(
-        format!("`{key}` is not available in this version of Lifeboat"),
-        hint,
-    )
-}
-
 /// The system pods of a definition.
 fn expected(definition: &Definition) -> Expected {
     let mut expected = Expected::default();

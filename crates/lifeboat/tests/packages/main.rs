@@ -6,6 +6,11 @@ mod place;
 #[cfg(test)]
 mod repository;
 #[cfg(test)]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the archive's tests use the rest of it"
+)]
 #[path = "../../../archive/tests/support/mod.rs"]
 mod support;
 

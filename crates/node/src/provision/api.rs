@@ -84,7 +84,7 @@ impl Api {
     }
 
     /// Whether anything listens on the server's port.
-    pub fn listens(&self) -> bool {
+    pub fn listens() -> bool {
         TcpStream::connect_timeout(&ADDRESS, Duration::from_secs(1)).is_ok()
     }
 

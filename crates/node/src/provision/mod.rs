@@ -368,7 +368,7 @@ fn bring_up() -> Result<(), ProvisionError> {
     // Each answer costs the server time that it starts with, so it is first only looked whether
     // it listens.
     wait(API, Duration::from_millis(200), || {
-        api.listens().then_some(())
+        Api::listens().then_some(())
     })
     .ok_or(ProvisionError::NoApi)?;
     move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;

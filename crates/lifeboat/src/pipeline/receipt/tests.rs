@@ -14,11 +14,9 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path().join("cache")).unwrap();
         let text = "image: {files: [{path: /etc/a, source: a}], container_images: [images]}";
-        let loaded = Loaded {
-            definition: lifeboat_config::parse("lifeboat.yaml", text.as_bytes()).unwrap(),
-            file: Some(folder.path().join("lifeboat.yaml")),
-            folder: folder.path().to_owned(),
-        };
+        let at = folder.path().to_owned();
+        let mut loaded = Loaded::parse("lifeboat.yaml", text.into(), at).unwrap();
+        loaded.file = Some(folder.path().join("lifeboat.yaml"));
         let place = Self {
             folder,
             cache,
