@@ -30,7 +30,7 @@ pub fn write_archive(to: &Path) {
 
     let config = json!({
         "architecture": "amd64", "os": "linux",
-        "config": {"Entrypoint": ["/program", "--exact", "role_in_a_pod", "--ignored", "--nocapture"]},
+        "config": {"Entrypoint": ["/program", "--exact", "pod::role_in_a_pod", "--ignored", "--nocapture"]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", Digest::of(&layer))]},
     });
     let config = config.to_string().into_bytes();
