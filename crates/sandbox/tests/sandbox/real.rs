@@ -112,11 +112,11 @@ fn tools_of_another_release_run_on_this_host() {
             "{program}: {text}"
         );
     }
-    // What a tool starts is the host's, with the host's libraries. Standard error is read to its
-    // end: ssh itself may be gone before the program it started has written.
+    // What a tool starts is the host's, with the host's libraries. The shell keeps the pipe to
+    // ssh open until all is written: when it closes, ssh ends what it started.
     let output = tools
         .command("ssh")
-        .args(["-F", "none", "-o", "ProxyCommand=env >&2"])
+        .args(["-F", "none", "-o", "ProxyCommand=sh -c 'env >&2; true'"])
         .args(["nobody@localhost", "true"])
         .output()
         .unwrap();
