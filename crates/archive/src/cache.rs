@@ -8,8 +8,10 @@
 //! first and then finds the entry.
 
 use std::{
+    fmt,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -19,9 +21,19 @@ use rustix::fs::{FlockOperation, flock};
 use crate::Digest;
 
 /// A cache folder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cache {
     root: PathBuf,
+    waiting: Option<Arc<Waiting>>,
+}
+
+/// Told the kind of a derived entry that another process is making.
+type Waiting = dyn Fn(&str) + Send + Sync;
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("root", &self.root).finish()
+    }
 }
 
 /// What can go wrong with the cache itself.
@@ -68,7 +80,18 @@ impl Cache {
         for folder in ["blobs", "derived", "locks", "partial"] {
             fs::create_dir_all(root.join(folder))?;
         }
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            waiting: None,
+        })
+    }
+
+    /// Calls `waiting` with the kind of a derived entry whenever [`Cache::derive`] waits for
+    /// another process that makes it, which may take minutes.
+    #[must_use]
+    pub fn tell(mut self, waiting: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.waiting = Some(Arc::new(waiting));
+        self
     }
 
     /// Where the cache is by default: `LIFEBOAT_CACHE`, else `XDG_CACHE_HOME/lifeboat`, else
@@ -218,7 +241,11 @@ impl Cache {
         if let Some(path) = self.derived(kind, key) {
             return Ok(path);
         }
-        let _lock = self.lock(kind, key, || {})?;
+        let _lock = self.lock(kind, key, || {
+            if let Some(waiting) = &self.waiting {
+                waiting(kind);
+            }
+        })?;
         if let Some(path) = self.derived(kind, key) {
             return Ok(path);
         }
@@ -370,6 +397,26 @@ mod tests {
         fs::write(cache.blob_path(&digest), b"wh0le").unwrap();
         assert!(cache.verified_blob(&digest).unwrap().is_none());
         assert!(cache.blob(&digest).is_none());
+    }
+
+    #[test]
+    fn who_waits_for_another_process_is_told() {
+        let (folder, cache) = cache();
+        let key = Digest::of("key");
+        let held = cache.lock("kind", &key, || {}).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        let path = folder.path().to_owned();
+        let other = std::thread::spawn(move || {
+            let cache = Cache::open(path).unwrap().tell(move |kind| {
+                sender.send(kind.to_owned()).unwrap();
+            });
+            cache.derive("kind", &key, |path| -> Result<(), CacheError> {
+                Ok(fs::write(path, "whole")?)
+            })
+        });
+        assert_eq!(told.recv().unwrap(), "kind");
+        drop(held);
+        assert!(other.join().unwrap().is_ok());
     }
 
     #[test]

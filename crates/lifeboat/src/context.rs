@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lifeboat_archive::Cache;
+use lifeboat_archive::{Cache, Progress as _};
 use lifeboat_machine::{Folder, MachineName, Machines};
 
 use crate::{
@@ -28,7 +28,7 @@ pub struct Context {
     /// Prints.
     pub printer: Printer,
     /// Shows progress.
-    pub reporter: Reporter,
+    pub reporter: Arc<Reporter>,
     /// Set by Ctrl-C.
     pub cancel: Arc<AtomicBool>,
     environment: fn(&str) -> Option<OsString>,
@@ -39,7 +39,7 @@ impl Context {
     pub fn new(printer: Printer, output: &Output) -> Result<Self> {
         Ok(Self {
             printer,
-            reporter: Reporter::new(printer::progress_mode(output)),
+            reporter: Arc::new(Reporter::new(printer::progress_mode(output))),
             cancel: interrupt::flag()?,
             environment: |name| std::env::var_os(name),
         })
@@ -47,7 +47,13 @@ impl Context {
 
     /// The user's cache, made if it is not there.
     pub fn cache(&self) -> Result<Cache> {
-        Ok(Cache::open(self.cache_folder()?)?)
+        let reporter = Arc::clone(&self.reporter);
+        let cache = Cache::open(self.cache_folder()?)?;
+        Ok(cache.tell(move |kind| {
+            reporter.note(&format!(
+                "waiting for another build to make the same {kind}"
+            ));
+        }))
     }
 
     /// Where the cache is.

@@ -166,7 +166,7 @@ fn build_all(context: &Context, loaded: &Loaded, locking: Locking) -> Result<(Bu
             time,
         },
         &tools,
-        &context.reporter,
+        &*context.reporter,
     )
     .map_err(|error| blame::of(loaded, error.into()))?;
     let built = Built {
@@ -249,7 +249,8 @@ fn payload(
             .collect(),
         cni: match image.cni {
             Cni::Flannel => lifeboat_payload::Cni::Flannel,
-            Cni::Bridge | Cni::None => lifeboat_payload::Cni::Bridge,
+            Cni::Bridge => lifeboat_payload::Cni::Bridge,
+            Cni::None => lifeboat_payload::Cni::None,
         },
     };
     let debs = if lock.sets.contains_key(sets::PAYLOAD) {
@@ -272,13 +273,11 @@ fn payload(
 
 /// The system pods of a definition.
 fn expected(definition: &Definition) -> Expected {
-    let mut expected = Expected::default();
-    if definition.image.cni == Cni::Flannel {
-        expected
-            .pods
-            .push(("kube-flannel".to_owned(), "kube-flannel-".to_owned()));
+    match definition.image.cni {
+        Cni::Flannel => Expected::default().with("kube-flannel", "kube-flannel-"),
+        Cni::Bridge => Expected::default(),
+        Cni::None => Expected::without_network(),
     }
-    expected
 }
 
 /// The image's version: the time of its newest package, so that versions sort by age.

@@ -8,6 +8,14 @@ use serde_json::Value;
 pub struct Expected {
     /// Namespace and beginning of the name.
     pub pods: Vec<(String, String)>,
+    /// Whether the machine brings its own pod network. Without one a node that lacks nothing
+    /// but the network is whole, and so is a cluster whose expected pods run.
+    #[serde(default = "yes")]
+    pub network: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for Expected {
@@ -25,6 +33,7 @@ impl Default for Expected {
             pods: names
                 .map(|name| ("kube-system".to_owned(), name.to_owned()))
                 .to_vec(),
+            network: true,
         }
     }
 }
@@ -37,8 +46,19 @@ impl Expected {
         self
     }
 
-    fn is_system(&self, namespace: &str) -> bool {
-        self.pods.iter().any(|(expected, _)| expected == namespace)
+    /// What runs on a control plane whose pod network is still to be brought: all that uses the
+    /// node's own.
+    pub fn without_network() -> Self {
+        let mut expected = Self::default();
+        expected.pods.retain(|(_, name)| name != "coredns-");
+        expected.network = false;
+        expected
+    }
+
+    fn is_system(&self, namespace: &str, name: &str) -> bool {
+        self.pods.iter().any(|(expected, start)| {
+            expected == namespace && (self.network || name.starts_with(start))
+        })
     }
 }
 
@@ -64,7 +84,11 @@ pub fn judge(nodes: &Value, pods: Option<&Value>, expected: &Expected, since: &s
     if nodes.is_empty() {
         lacks.push("no node is registered yet".to_owned());
     }
-    lacks.extend(nodes.iter().filter_map(|node| node_lack(node, since)));
+    lacks.extend(
+        nodes
+            .iter()
+            .filter_map(|node| node_lack(node, expected.network, since)),
+    );
     let nodes_ready = lacks.is_empty();
     let mut ready = 0;
     let mut all = 0;
@@ -73,7 +97,8 @@ pub fn judge(nodes: &Value, pods: Option<&Value>, expected: &Expected, since: &s
         let pods = items(pods);
         let system = pods.iter().filter(|pod| {
             let namespace = text(pod, "/metadata/namespace");
-            expected.is_system(namespace) && text(pod, "/status/phase") != "Succeeded"
+            let name = text(pod, "/metadata/name");
+            expected.is_system(namespace, name) && text(pod, "/status/phase") != "Succeeded"
         });
         for pod in system {
             all += 1;
@@ -132,7 +157,7 @@ fn told(value: &Value) -> String {
     }
 }
 
-fn node_lack(node: &Value, since: &str) -> Option<String> {
+fn node_lack(node: &Value, network: bool, since: &str) -> Option<String> {
     let name = text(node, "/metadata/name");
     let Some(ready) = condition(node, "Ready") else {
         return Some(format!("node {name} has not reported yet"));
@@ -141,6 +166,10 @@ fn node_lack(node: &Value, since: &str) -> Option<String> {
         return Some(format!(
             "node {name} has not reported since the machine started"
         ));
+    }
+    // The kubelet's words, which name the network only when all else is well.
+    if !network && text(ready, "/message").contains("cni plugin not initialized") {
+        return None;
     }
     (ready["status"] != "True").then(|| format!("node {name} is not Ready{}", told(ready)))
 }
@@ -243,6 +272,19 @@ mod tests {
             not.lacks,
             ["node n1 is not Ready: KubeletNotReady: cni plugin not initialized"]
         );
+        let without = Expected::without_network();
+        let lacking = node("False", "2026-01-01T10:01:00Z");
+        assert!(judge(&lacking, None, &without, SINCE).nodes);
+        assert!(!without.pods.iter().any(|(_, name)| name == "coredns-"));
+        let coredns = pod("coredns-1", &json!({"waiting": {}}), "False");
+        let judged = judge(
+            &lacking,
+            Some(&json!({"items": [coredns]})),
+            &without,
+            SINCE,
+        );
+        assert_eq!(judged.pods_ready, (0, 0), "coredns waits for the network");
+        assert_eq!(judged.lacks.len(), without.pods.len());
         assert!(!judge(&json!({"items": []}), None, &expected, SINCE).nodes);
     }
 
@@ -250,6 +292,7 @@ mod tests {
     fn pods_are_whole_when_all_expected_ones_run() {
         let expected = Expected {
             pods: vec![("kube-system".into(), "coredns-".into())],
+            network: true,
         };
         let nodes = node("True", "2026-01-01T10:01:00Z");
         let running = json!({"running": {"startedAt": "2026-01-01T10:01:00Z"}});

@@ -53,6 +53,8 @@ pub enum Cni {
     Flannel,
     /// A bridge, for a single node.
     Bridge,
+    /// None: the user brings one. The reference plugins are there, as every network expects.
+    None,
 }
 
 impl fmt::Display for Cni {
@@ -60,6 +62,7 @@ impl fmt::Display for Cni {
         f.write_str(match self {
             Self::Flannel => "flannel",
             Self::Bridge => "bridge",
+            Self::None => "none",
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Result;
-use lifeboat_config::NodeConfig;
+use lifeboat_config::{Cni, NodeConfig};
 use lifeboat_machine::{
     Acceleration, Failure, Folder, Forward, Goal, Hardware, LogName, Machine as _, MachineLock,
     MachineName, Machines, Qemu, Record, Tools, WaitError, Waiting, choose_acceleration,
@@ -93,6 +93,11 @@ pub fn run(arguments: &UpArgs, context: &Context) -> Result<Exit> {
         _ => format!("machine `{name}` is starting"),
     });
     context.printer.facts(&facts, next_steps)?;
+    if loaded.definition.image.cni == Cni::None && facts.kubeconfig.is_some() {
+        context.printer.note(
+            "no pod network is set up (`cni: none`): CoreDNS and your pods wait until you bring one, as with `lifeboat kubectl -- apply -f NETWORK.yaml`",
+        );
+    }
     Ok(Exit::Done)
 }
 

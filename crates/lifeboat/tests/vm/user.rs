@@ -4,7 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -37,6 +37,30 @@ impl User {
             .env("LIFEBOAT_CONFIG", self.file("config"))
             .env("LIFEBOAT_STATE", self.file("state"));
         command
+    }
+
+    /// Starts `up`, and when the node is in this phase ends the command: by Ctrl-C, after which
+    /// it exits with `code`, or by a kill if there is none.
+    pub fn end_up_at(&self, phase: &str, code: Option<i32>) {
+        let mut command = self.command(&["up"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the command starts");
+        let wanted = format!("\"phase\":\"{phase}\"");
+        self.wait(phase, Duration::from_mins(10), || {
+            let events = self.file("state/machines/default/events.jsonl");
+            let said = fs_err::read_to_string(events).unwrap_or_default();
+            let ended = child.try_wait().expect("it is ours");
+            assert!(ended.is_none(), "`up` ended: {}", self.console());
+            said.contains(&wanted).then_some(())
+        });
+        let id = rustix::process::Pid::from_child(&child);
+        let signal = match code {
+            Some(_) => rustix::process::Signal::INT,
+            None => rustix::process::Signal::KILL,
+        };
+        rustix::process::kill_process(id, signal).expect("it runs");
+        let status = child.wait().expect("it is ours");
+        assert_eq!(status.code(), code, "{status}");
     }
 
     /// What the command prints as data, or all it says if it fails.

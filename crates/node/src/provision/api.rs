@@ -171,6 +171,18 @@ pub fn node_ready(node: &Json) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
+/// Whether a node object says that only the pod network keeps it from being Ready: the
+/// kubelet's words, which it uses when all else is well.
+pub fn lacks_network(node: &Json) -> bool {
+    node["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|condition| condition["type"] == "Ready")
+        .filter_map(|condition| condition["message"].as_str())
+        .any(|message| message.contains("cni plugin not initialized"))
+}
+
 /// How the names of the pods begin that every control plane by kubeadm has.
 const EXPECTED: [&str; 6] = [
     "etcd-",
@@ -182,15 +194,21 @@ const EXPECTED: [&str; 6] = [
 ];
 
 /// The pods of a list that are not running yet, with what they wait for; none if all run and
-/// none that is expected is missing.
-pub fn waiting_pods(list: &Json) -> Vec<String> {
+/// none that is expected is missing. Without a `network` those count that use the node's own.
+pub fn waiting_pods(list: &Json, network: bool) -> Vec<String> {
+    let expected: Vec<&str> = EXPECTED
+        .into_iter()
+        .filter(|start| network || *start != "coredns-")
+        .collect();
     let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
     let name = |pod: &Json| pod["metadata"]["name"].as_str().unwrap_or("?").to_owned();
-    let missing = EXPECTED
+    let missing = expected
         .iter()
         .filter(|start| !pods.iter().any(|pod| name(pod).starts_with(*start)))
         .map(|start| format!("{start}*: not there yet"));
-    let waiting = pods.iter().filter(|pod| !pod_runs(pod)).map(|pod| {
+    let counts = |pod: &Json| network || expected.iter().any(|start| name(pod).starts_with(start));
+    let waiting = pods.iter().filter(|pod| counts(pod) && !pod_runs(pod));
+    let waiting = waiting.map(|pod| {
         let name = name(pod);
         let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
             .as_str()
@@ -228,18 +246,23 @@ mod tests {
                     "conditions": [{"type": "Ready", "status": "True"}]}})
             })
             .collect();
-        assert!(waiting_pods(&json!({"items": pods})).is_empty());
+        assert!(waiting_pods(&json!({"items": pods}), true).is_empty());
         let waits = json!({"metadata": {"name": "b"}, "status": {"phase": "Pending",
             "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}});
         let with = |more: &serde_json::Value| {
             let all: Vec<_> = pods.iter().chain([more]).cloned().collect();
-            waiting_pods(&json!({"items": all}))
+            waiting_pods(&json!({"items": all}), true)
         };
         assert_eq!(with(&waits), ["b: ContainerCreating"]);
         assert_eq!(
-            waiting_pods(&json!({"items": pods[1..]})),
+            waiting_pods(&json!({"items": pods[1..]}), true),
             ["etcd-*: not there yet"]
         );
-        assert_eq!(waiting_pods(&json!({})).len(), EXPECTED.len());
+        assert_eq!(waiting_pods(&json!({}), true).len(), EXPECTED.len());
+        let without = json!({"items": pods[..5]});
+        assert!(waiting_pods(&without, false).is_empty(), "coredns waits");
+        let lacking = json!({"status": {"conditions": [{"type": "Ready", "status": "False",
+            "message": "container runtime network not ready: cni plugin not initialized"}]}});
+        assert!(lacks_network(&lacking) && !node_ready(&lacking));
     }
 }

@@ -22,7 +22,7 @@ use std::{
 };
 
 use fs_err as fs;
-use lifeboat_config::{parse_node, render};
+use lifeboat_config::{Cni, parse_node, render};
 
 use crate::{
     boot::{self, Boot, write_file},
@@ -372,6 +372,11 @@ fn bring_up() -> Result<(), ProvisionError> {
     })
     .ok_or(ProvisionError::NoApi)?;
     move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;
+    // Without a pod network, the user's comes when they bring it: nothing waits for it.
+    let network = boot
+        .payload
+        .as_ref()
+        .is_none_or(|payload| payload.cni != Cni::None);
     // A node is ready without add-ons, and before the API calls itself alive.
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -380,7 +385,7 @@ fn bring_up() -> Result<(), ProvisionError> {
             failed.store(brought.is_err(), Ordering::Relaxed);
             brought
         });
-        let ready = wait_for_node(&api, &boot.hostname, &failed);
+        let ready = wait_for_node(&api, &boot.hostname, network, &failed);
         cluster.join().unwrap_or_else(|_| {
             Err(ProvisionError::Files(
                 "the thread of the add-ons ended".to_owned(),
@@ -388,7 +393,7 @@ fn bring_up() -> Result<(), ProvisionError> {
         })?;
         ready
     })?;
-    wait_for_pods(&api)?;
+    wait_for_pods(&api, network)?;
     if first {
         keep_subnet();
     }
@@ -449,16 +454,26 @@ fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
 }
 
 /// Waits until the node is Ready, unless something `failed` meanwhile.
-fn wait_for_node(api: &Api, node: &str, failed: &AtomicBool) -> Result<(), ProvisionError> {
+fn wait_for_node(
+    api: &Api,
+    node: &str,
+    network: bool,
+    failed: &AtomicBool,
+) -> Result<(), ProvisionError> {
     let path = format!("/api/v1/nodes/{node}");
     let ready = wait(API, Duration::from_secs(1), || {
         if failed.load(Ordering::Relaxed) {
             return Some(false);
         }
-        api.get(&path).ok().filter(api::node_ready).map(|_| true)
+        let node = api.get(&path).ok()?;
+        (api::node_ready(&node) || (!network && api::lacks_network(&node))).then_some(true)
     });
     match ready {
-        Some(true) => report::step("ready", "node", State::Done, ""),
+        Some(true) if network => report::step("ready", "node", State::Done, ""),
+        Some(true) => {
+            let message = "but for the pod network, which is to be brought";
+            report::step("ready", "node", State::Done, message);
+        }
         // Who failed says why.
         Some(false) => {}
         None => {
@@ -472,11 +487,11 @@ fn wait_for_node(api: &Api, node: &str, failed: &AtomicBool) -> Result<(), Provi
 }
 
 /// Reports the pods of kube-system running. The service goes on for as long as it takes.
-fn wait_for_pods(api: &Api) -> Result<(), ProvisionError> {
+fn wait_for_pods(api: &Api, network: bool) -> Result<(), ProvisionError> {
     let mut waiting = Vec::new();
     wait(API, Duration::from_secs(2), || {
         match api.get("/api/v1/namespaces/kube-system/pods") {
-            Ok(list) => waiting = api::waiting_pods(&list),
+            Ok(list) => waiting = api::waiting_pods(&list, network),
             Err(error) => waiting = vec![error.to_string()],
         }
         waiting.is_empty().then_some(())
