@@ -13,6 +13,7 @@
 //! ```
 
 pub mod bundle;
+pub mod convert;
 pub mod definition;
 mod finding;
 mod parse;
