@@ -18,6 +18,7 @@ mod finding;
 mod parse;
 pub mod render;
 mod schema;
+mod unit;
 mod yaml;
 
 pub use definition::{
