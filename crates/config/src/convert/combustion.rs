@@ -17,7 +17,11 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
     let mut report = Report::new(file);
     let mut node = Map::new();
     if bytes.is_empty() {
-        report.unsupported("script", Place::START, "the script is empty: nothing is run");
+        report.unsupported(
+            "script",
+            Place::START,
+            "the script is empty: nothing is run",
+        );
         return report.finish(node);
     }
     if bytes.len() > MOST_BYTES {
@@ -119,8 +123,20 @@ mod tests {
         assert_eq!(
             flags(script),
             [
-                ("network", Place { line: 2, column: 15 }),
-                ("prepare", Place { line: 2, column: 24 }),
+                (
+                    "network",
+                    Place {
+                        line: 2,
+                        column: 15
+                    }
+                ),
+                (
+                    "prepare",
+                    Place {
+                        line: 2,
+                        column: 24
+                    }
+                ),
             ]
         );
         for other in [
@@ -153,10 +169,7 @@ mod tests {
     fn a_program_is_kept_too_and_nothing_is_refused() {
         let converted = convert("script", b"\x7fELF\x02\x01\x01\x00\xff\xfe");
         assert_eq!(converted.node["write_files"][0]["encoding"], "base64");
-        assert_eq!(
-            entries(b""),
-            [("script".to_owned(), Status::Unsupported)]
-        );
+        assert_eq!(entries(b""), [("script".to_owned(), Status::Unsupported)]);
         assert_eq!(convert("script", b"").node.len(), 0);
     }
 

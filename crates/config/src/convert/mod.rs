@@ -7,7 +7,13 @@
 //! assert_eq!(converted.report[0].status, Status::Translated);
 //! ```
 
+mod cloud_init;
+mod combustion;
+mod k3os;
+mod kubeadm;
 pub(crate) mod report;
+mod script;
+mod shapes;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -58,11 +64,12 @@ impl Converted {
 pub fn convert(format: Format, file: &str, bytes: &[u8]) -> Converted {
     let _ = bytes;
     match format {
-        Format::Ignition
-        | Format::Butane
-        | Format::CloudInit
-        | Format::Combustion
-        | Format::Kubeadm
-        | Format::K3os => report::Report::unreadable(file, None, "this format is not read yet"),
+        Format::CloudInit => cloud_init::convert(file, bytes),
+        Format::Kubeadm => kubeadm::convert(file, bytes),
+        Format::K3os => k3os::convert(file, bytes),
+        Format::Combustion => combustion::convert(file, bytes),
+        Format::Ignition | Format::Butane => {
+            report::Report::unreadable(file, None, "this format is not read yet")
+        }
     }
 }

@@ -394,12 +394,14 @@ impl Checker<'_> {
             return Vec::new();
         }
         let mut failed = Vec::new();
+        // The faults of the shapes that are a list or mapping as the value is.
+        let mut alike = Vec::new();
         for (shape, old) in &choice.0 {
             let mut found = self.shape(shape, value, path, depth);
-            if found
-                .iter()
-                .any(|one| matches!(one.fault, Fault::Wrong(_)))
-            {
+            if found.iter().any(|one| matches!(one.fault, Fault::Wrong(_))) {
+                if self.is_alike(shape, value) {
+                    alike.push(failed.len());
+                }
                 failed.push(found);
                 continue;
             }
@@ -417,6 +419,9 @@ impl Checker<'_> {
         if failed.len() == 1 {
             return failed.remove(0);
         }
+        if let [only] = alike[..] {
+            return failed.remove(only);
+        }
         // Of several shapes the one that went deepest is meant.
         let mut all: Vec<Found> = failed.into_iter().flatten().collect();
         all.retain(|one| matches!(one.fault, Fault::Wrong(_)));
@@ -426,6 +431,19 @@ impl Checker<'_> {
             return all;
         }
         vec![wrong(path, value, depth, &self.expected(choice))]
+    }
+
+    fn is_alike(&self, shape: &Shape, value: &Value) -> bool {
+        match shape {
+            Shape::List | Shape::Items { .. } => matches!(value.data, Data::List(_)),
+            Shape::Map | Shape::Of(_) | Shape::Object(_) => matches!(value.data, Data::Map(_)),
+            Shape::Named(name) => self
+                .shapes
+                .named
+                .get(name)
+                .is_some_and(|shape| self.is_alike(shape, value)),
+            _ => false,
+        }
     }
 
     fn shape(&self, shape: &Shape, value: &Value, path: &str, depth: usize) -> Vec<Found> {
@@ -527,7 +545,10 @@ impl Checker<'_> {
             found.push(wrong(path, value, depth, "a mapping that is not empty"));
         }
         if !object.any_of.is_empty() && !object.any_of.iter().any(|key| value.get(key).is_some()) {
-            let wanted = format!("a mapping with one of the keys {}", object.any_of.join(", "));
+            let wanted = format!(
+                "a mapping with one of the keys {}",
+                object.any_of.join(", ")
+            );
             found.push(wrong(path, value, depth, &wanted));
         }
         for entry in entries {
@@ -639,8 +660,10 @@ fn has_form(form: &str, text: &str) -> bool {
     match form {
         // A size in bytes with a unit: `512M`, `1.5G`.
         "size" => {
-            let Some((number, "B" | "K" | "M" | "G" | "T")) =
-                text.len().checked_sub(1).and_then(|at| text.split_at_checked(at))
+            let Some((number, "B" | "K" | "M" | "G" | "T")) = text
+                .len()
+                .checked_sub(1)
+                .and_then(|at| text.split_at_checked(at))
             else {
                 return false;
             };

@@ -31,10 +31,8 @@ pub(super) fn translate(value: &Value, path: &str, key: &str, message: &str, out
                     );
                     continue;
                 }
-                let words: Option<Vec<String>> = words
-                    .iter()
-                    .map(|word| text(word).map(quoted))
-                    .collect();
+                let words: Option<Vec<String>> =
+                    words.iter().map(|word| text(word).map(quoted)).collect();
                 words.map(|words| words.join(" "))
             }
             Data::Scalar(_) => text(item).map(str::to_owned),

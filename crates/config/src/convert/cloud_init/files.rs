@@ -18,7 +18,7 @@ pub(super) fn translate(value: &Value, path: &str, out: &mut Out<'_>) {
 }
 
 /// An absolute path as Python's `abspath` makes it for a process that works in `/`.
-pub(super) fn absolute(path: &str) -> Option<String> {
+pub(in crate::convert) fn absolute(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -115,7 +115,10 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
         && let Some(mode) = text(value)
     {
         // Python reads `755`, `0755` and `0o755` alike; ours wants three digits at least.
-        let digits = mode.trim().trim_start_matches("0o").trim_start_matches("0O");
+        let digits = mode
+            .trim()
+            .trim_start_matches("0o")
+            .trim_start_matches("0O");
         let padded = format!("{:0>4}", digits.trim_start_matches('0'));
         match padded.parse::<Mode>() {
             Ok(mode) if !digits.is_empty() => {
@@ -142,10 +145,7 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
 }
 
 /// The content and its encoding as Lifeboat has them.
-fn content(
-    value: &Value,
-    encoding: Option<&str>,
-) -> Result<(String, &'static str), &'static str> {
+fn content(value: &Value, encoding: Option<&str>) -> Result<(String, &'static str), &'static str> {
     let Data::Scalar(Scalar { text, kind }) = &value.data else {
         return Err("is no text");
     };
@@ -158,18 +158,12 @@ fn content(
     match (kind, coded) {
         // `!!binary` undoes one base64, the encoding another.
         (Kind::Binary, true) => Err("is base64 of base64, and not text in between"),
-        (Kind::Binary, false) => Ok((
-            text.clone(),
-            if packed { "gzip+base64" } else { "base64" },
-        )),
+        (Kind::Binary, false) => Ok((text.clone(), if packed { "gzip+base64" } else { "base64" })),
         (Kind::Text, true) => {
             if mime::base64(text.as_bytes()).is_none() {
                 return Err("is not base64");
             }
-            Ok((
-                text.clone(),
-                if packed { "gzip+base64" } else { "base64" },
-            ))
+            Ok((text.clone(), if packed { "gzip+base64" } else { "base64" }))
         }
         (Kind::Text, false) if packed => {
             Err("cannot be gzip: YAML holds text; write it as base64, with `gz+b64`")

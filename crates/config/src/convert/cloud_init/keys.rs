@@ -12,7 +12,8 @@ use crate::{
 
 const PACKAGES: &str = "nothing is installed on a running node, whose system is a read-only image; list packages under `image.packages` or bundles under `image.bundles` of the definition, and build the image";
 const DISKS: &str = "disks are not partitioned or formatted by the configuration; prepare the file system and mount it with `mounts`";
-const AGENT: &str = "the program is not part of the node; run it in the cluster, or add it to the image";
+const AGENT: &str =
+    "the program is not part of the node; run it in the cluster, or add it to the image";
 
 /// Why a known key is not carried over, or what to do instead.
 const UNSUPPORTED: &[(&str, &str)] = &[
@@ -24,12 +25,18 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("apt_upgrade", PACKAGES),
     ("apt_reboot_if_required", PACKAGES),
     ("apt_pipelining", PACKAGES),
-    ("apt", "packages come from the archives of the definition when the image is built; sources of the running node are not changed"),
+    (
+        "apt",
+        "packages come from the archives of the definition when the image is built; sources of the running node are not changed",
+    ),
     ("apk_repos", PACKAGES),
     ("yum_repos", PACKAGES),
     ("yum_repo_dir", PACKAGES),
     ("zypper", PACKAGES),
-    ("snap", "there are no snaps; add the program to the image, or run it in the cluster"),
+    (
+        "snap",
+        "there are no snaps; add the program to the image, or run it in the cluster",
+    ),
     ("byobu_by_default", PACKAGES),
     ("drivers", PACKAGES),
     ("rh_subscription", PACKAGES),
@@ -46,38 +53,122 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("fan", "the pod network is chosen by `image.cni`"),
     ("disk_setup", DISKS),
     ("fs_setup", DISKS),
-    ("device_aliases", "write the device itself under `mounts`, best as LABEL=… or UUID=…"),
-    ("mount_default_fields", "write type and options with each mount"),
-    ("grub_dpkg", "the boot loader is systemd-boot, installed with the image"),
-    ("grub-dpkg", "the boot loader is systemd-boot, installed with the image"),
+    (
+        "device_aliases",
+        "write the device itself under `mounts`, best as LABEL=… or UUID=…",
+    ),
+    (
+        "mount_default_fields",
+        "write type and options with each mount",
+    ),
+    (
+        "grub_dpkg",
+        "the boot loader is systemd-boot, installed with the image",
+    ),
+    (
+        "grub-dpkg",
+        "the boot loader is systemd-boot, installed with the image",
+    ),
     ("rpi", "write config.txt of the firmware partition"),
-    ("keyboard", "the console has the American layout; there is no key for another"),
-    ("locale_configfile", "the locale is written to /etc/default/locale"),
-    ("disable_root_opts", "root's keys are written without options; write the options before the key itself"),
-    ("ssh_keys", "host keys are made at the first boot and kept; write your own to /etc/ssh with `write_files`"),
-    ("ssh_genkeytypes", "host keys are made as OpenSSH does it, of each type"),
-    ("ssh_publish_hostkeys", "host keys are shown on the console only"),
-    ("ssh_key_console_blacklist", "the console shows the keys that the node has"),
-    ("ssh_fp_console_blacklist", "the console shows the keys that the node has"),
+    (
+        "keyboard",
+        "the console has the American layout; there is no key for another",
+    ),
+    (
+        "locale_configfile",
+        "the locale is written to /etc/default/locale",
+    ),
+    (
+        "disable_root_opts",
+        "root's keys are written without options; write the options before the key itself",
+    ),
+    (
+        "ssh_keys",
+        "host keys are made at the first boot and kept; write your own to /etc/ssh with `write_files`",
+    ),
+    (
+        "ssh_genkeytypes",
+        "host keys are made as OpenSSH does it, of each type",
+    ),
+    (
+        "ssh_publish_hostkeys",
+        "host keys are shown on the console only",
+    ),
+    (
+        "ssh_key_console_blacklist",
+        "the console shows the keys that the node has",
+    ),
+    (
+        "ssh_fp_console_blacklist",
+        "the console shows the keys that the node has",
+    ),
     ("ssh", "the console shows the keys that the node has"),
-    ("no_ssh_fingerprints", "the fingerprints of log-in keys are not shown anyway"),
-    ("authkey_hash", "the fingerprints of log-in keys are not shown"),
-    ("rsyslog", "the journal keeps the log; send it on with systemd-journal-upload or from the cluster"),
-    ("wireguard", "write the interface with `write_files` for systemd-networkd"),
-    ("random_seed", "the kernel gathers its own; pass a seed by the machine's virtio-rng"),
-    ("updates", "a network interface that comes later is set up by systemd-networkd anyway"),
-    ("power_state", "the node stays up after it is set up; switch it off with the machine, or write `systemctl poweroff` as the last `run_cmd`"),
-    ("phone_home", "nothing is told to others; write a command in `run_cmd` that does it"),
-    ("final_message", "`lifeboat node status` and the console say when the node is ready"),
+    (
+        "no_ssh_fingerprints",
+        "the fingerprints of log-in keys are not shown anyway",
+    ),
+    (
+        "authkey_hash",
+        "the fingerprints of log-in keys are not shown",
+    ),
+    (
+        "rsyslog",
+        "the journal keeps the log; send it on with systemd-journal-upload or from the cluster",
+    ),
+    (
+        "wireguard",
+        "write the interface with `write_files` for systemd-networkd",
+    ),
+    (
+        "random_seed",
+        "the kernel gathers its own; pass a seed by the machine's virtio-rng",
+    ),
+    (
+        "updates",
+        "a network interface that comes later is set up by systemd-networkd anyway",
+    ),
+    (
+        "power_state",
+        "the node stays up after it is set up; switch it off with the machine, or write `systemctl poweroff` as the last `run_cmd`",
+    ),
+    (
+        "phone_home",
+        "nothing is told to others; write a command in `run_cmd` that does it",
+    ),
+    (
+        "final_message",
+        "`lifeboat node status` and the console say when the node is ready",
+    ),
     ("output", "the journal keeps the output of every step"),
-    ("reporting", "`lifeboat node status` has the result of every step"),
+    (
+        "reporting",
+        "`lifeboat node status` has the result of every step",
+    ),
     ("vendor_data", "data of the vendor is not read"),
-    ("launch-index", "the configuration counts for the machine that it is given to"),
-    ("cloud_init_modules", "the steps and their order are Lifeboat's own"),
-    ("cloud_config_modules", "the steps and their order are Lifeboat's own"),
-    ("cloud_final_modules", "the steps and their order are Lifeboat's own"),
-    ("system_info", "describes the system that cloud-init runs on, which is another here"),
-    ("disable_ec2_metadata", "pods are kept from the metadata service by a network policy, not by the node"),
+    (
+        "launch-index",
+        "the configuration counts for the machine that it is given to",
+    ),
+    (
+        "cloud_init_modules",
+        "the steps and their order are Lifeboat's own",
+    ),
+    (
+        "cloud_config_modules",
+        "the steps and their order are Lifeboat's own",
+    ),
+    (
+        "cloud_final_modules",
+        "the steps and their order are Lifeboat's own",
+    ),
+    (
+        "system_info",
+        "describes the system that cloud-init runs on, which is another here",
+    ),
+    (
+        "disable_ec2_metadata",
+        "pods are kept from the metadata service by a network policy, not by the node",
+    ),
     ("autoinstall", "is for Ubuntu's installer; see `install`"),
     ("migrate", "has no effect"),
     ("version", "has no effect"),
@@ -244,7 +335,8 @@ fn identity(root: &Value, out: &mut Out<'_>) {
     let prefer = switched("prefer_fqdn_over_hostname");
     if let Some((place, on)) = switched("preserve_hostname") {
         if on {
-            let message = "cloud-init would leave the name as it is; leave `hostname` out to have that";
+            let message =
+                "cloud-init would leave the name as it is; leave `hostname` out to have that";
             out.unsupported("preserve_hostname", place, message);
             for (entry, _) in [hostname, fqdn].into_iter().flatten() {
                 let message = "`preserve_hostname` is set, so that cloud-init does not use it";
@@ -256,7 +348,11 @@ fn identity(root: &Value, out: &mut Out<'_>) {
     }
     let whole = prefer.is_some_and(|(_, on)| on);
     if let Some((place, on)) = prefer {
-        let message = if on { "the full name is the host name" } else { "" };
+        let message = if on {
+            "the full name is the host name"
+        } else {
+            ""
+        };
         out.translated("prefer_fqdn_over_hostname", place, message);
     }
     // cloud-init's own order: without `fqdn` a host name with dots is both.
@@ -264,9 +360,7 @@ fn identity(root: &Value, out: &mut Out<'_>) {
     let (source, name) = match (whole, hostname, full) {
         (true, _, Some((entry, name))) | (false, Some((entry, name)), None) => (entry, name),
         (false, Some((entry, name)), Some(_)) if fqdn.is_some() => (entry, name),
-        (false, _, Some((entry, name))) => {
-            (entry, name.split('.').next().unwrap_or_default())
-        }
+        (false, _, Some((entry, name))) => (entry, name.split('.').next().unwrap_or_default()),
         (_, _, None) => return,
     };
     let lower = name.to_lowercase();
@@ -410,7 +504,9 @@ fn device(name: &str) -> Result<String, &'static str> {
             .iter()
             .any(|kind| name.starts_with(kind) && !name.contains(':'));
     if cloud {
-        return Err("is a name of the cloud's metadata; write the device, best as LABEL=… or UUID=…");
+        return Err(
+            "is a name of the cloud's metadata; write the device, best as LABEL=… or UUID=…",
+        );
     }
     Ok(name.to_owned())
 }
@@ -420,7 +516,11 @@ fn mounts(value: &Value, out: &mut Out<'_>) {
         let path = join("mounts", index);
         let place = item.span.start;
         if item.items().iter().any(template::is_marked) {
-            out.unsupported(&path, place, "a part of it depends on a template; write it out");
+            out.unsupported(
+                &path,
+                place,
+                "a part of it depends on a template; write it out",
+            );
             continue;
         }
         let fields: Option<Vec<&str>> = item.items().iter().map(text).collect();
@@ -477,7 +577,11 @@ fn mounts(value: &Value, out: &mut Out<'_>) {
         match refused {
             None => {
                 out.push("mounts", mount);
-                out.translated(&path, place, "the node starts without it if it is not there");
+                out.translated(
+                    &path,
+                    place,
+                    "the node starts without it if it is not there",
+                );
             }
             Some(refusal) => out.unsupported(&path, place, refusal.message),
         }
@@ -505,7 +609,11 @@ fn bytes(value: &Value) -> Option<u64> {
     let number: f64 = text[..text.len() - 1].parse().ok()?;
     let whole = format!("{:.0}", number * f64::from(1_u32 << (shift % 30)));
     let scaled: u64 = whole.parse().ok()?;
-    scaled.checked_mul(if shift >= 30 { 1 << (shift / 30 * 30) } else { 1 })
+    scaled.checked_mul(if shift >= 30 {
+        1 << (shift / 30 * 30)
+    } else {
+        1
+    })
 }
 
 fn swap(entry: &Entry, out: &mut Out<'_>) {
@@ -517,7 +625,11 @@ fn swap(entry: &Entry, out: &mut Out<'_>) {
         .and_then(text)
         .unwrap_or("/swap.img");
     let Some(size) = entry.value.entry("size") else {
-        out.unsupported("swap", place, "without a size cloud-init makes no swap file");
+        out.unsupported(
+            "swap",
+            place,
+            "without a size cloud-init makes no swap file",
+        );
         return;
     };
     if text(&size.value) == Some("auto") {

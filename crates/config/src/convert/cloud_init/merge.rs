@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Map;
 
 use super::{
-    Header, Out, document, header, is_template, keys, shift,
+    Header, Out, document, header, is_template, keys,
     mime::{self, Message, Part},
-    text, unpack,
+    shift, text, unpack,
 };
 use crate::{
     convert::{
@@ -145,7 +145,9 @@ fn one(
             config(number, part, kind, content, report, configs);
             return;
         }
-        "text/x-shellscript" | "text/x-shellscript-per-once" | "text/x-shellscript-per-instance" => {
+        "text/x-shellscript"
+        | "text/x-shellscript-per-once"
+        | "text/x-shellscript-per-instance" => {
             script::keep(
                 node,
                 &format!("part-{:03}", number + 1),
@@ -193,7 +195,10 @@ fn config(
 ) {
     let before = part.line.unwrap_or(0);
     // The type says what it is: the first line need not. A template must begin with its own.
-    let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = content
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let templated = is_template(String::from_utf8_lossy(first).trim_end());
     let kind = if kind == "text/jinja2" || templated {
         if let Err(message) = header(&content) {
@@ -225,7 +230,9 @@ fn config(
             } else {
                 "merge-type"
             };
-            let place = value.entry(key).map_or(value.span.start, |entry| entry.span.start);
+            let place = value
+                .entry(key)
+                .map_or(value.span.start, |entry| entry.span.start);
             let path = join(&format!("part.{number}"), key);
             report.invalid(&path, place, message);
             return;
@@ -277,9 +284,7 @@ fn parse(how: &str) -> Result<Vec<(String, Vec<String>)>, String> {
         if one.is_empty() {
             continue;
         }
-        let Some((name, options)) = one
-            .strip_suffix(')')
-            .and_then(|one| one.split_once('('))
+        let Some((name, options)) = one.strip_suffix(')').and_then(|one| one.split_once('('))
         else {
             return Err(format!(
                 "{} is not a way to merge such as `list(append)`",
@@ -345,7 +350,9 @@ fn collect(value: &Value, places: &mut HashSet<Place>) {
             items.iter().for_each(|item| collect(item, places));
         }
         Data::Map(entries) if !entries.is_empty() => {
-            entries.iter().for_each(|entry| collect(&entry.value, places));
+            entries
+                .iter()
+                .for_each(|entry| collect(&entry.value, places));
         }
         _ => {
             places.insert(value.span.start);
@@ -429,15 +436,18 @@ impl Merger<'_> {
         let texts = has("recurse_str");
         match kind {
             "dict" => {
-                let (replace, delete) = (
-                    has("replace"),
-                    has("allow_delete"),
-                );
-                self.maps(old, new, replace, &|value| match &value.data {
-                    Data::List(_) => lists,
-                    Data::Map(_) => true,
-                    Data::Scalar(scalar) => scalar.kind == Kind::Text && texts,
-                }, delete)
+                let (replace, delete) = (has("replace"), has("allow_delete"));
+                self.maps(
+                    old,
+                    new,
+                    replace,
+                    &|value| match &value.data {
+                        Data::List(_) => lists,
+                        Data::Map(_) => true,
+                        Data::Scalar(scalar) => scalar.kind == Kind::Text && texts,
+                    },
+                    delete,
+                )
             }
             "list" => {
                 let method = ["append", "prepend", "replace", "no_replace"]

@@ -256,7 +256,11 @@ fn parameters(text: &str) -> (String, Vec<(String, String)>) {
         let Some((name, after)) = rest.split_once('=') else {
             break;
         };
-        let name = name.trim().trim_start_matches(';').trim().to_ascii_lowercase();
+        let name = name
+            .trim()
+            .trim_start_matches(';')
+            .trim()
+            .to_ascii_lowercase();
         let after = after.trim_start();
         if let Some(quoted) = after.strip_prefix('"') {
             let mut value = String::new();
@@ -321,11 +325,11 @@ fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
         let (one, more) = line(rest);
         rest = more;
         let end = if one.ends_with(b"\r\n") {
-            &b"\r\n"[..]
+            b"\r\n".as_slice()
         } else if one.ends_with(b"\n") {
-            b"\n"
+            b"\n".as_slice()
         } else {
-            b""
+            b"".as_slice()
         };
         let text = one[..one.len() - end.len()].trim_ascii_end();
         let (text, soft) = match text.strip_suffix(b"=") {

@@ -15,6 +15,8 @@ use std::{collections::HashSet, sync::OnceLock};
 
 use serde_json::{Map, Value as Json};
 
+pub(super) use files::absolute;
+
 use super::{
     Converted,
     report::{Report, Status, join},
@@ -376,7 +378,12 @@ fn is_date(value: &Value, lines: &[&str]) -> bool {
         && digits(8..10);
     let time = bytes.len() == 10
         || matches!(bytes.get(10), Some(b'T' | b't' | b' ' | b'\t')) && text[10..].contains(':');
-    if !day || !time || !bytes[10..].iter().all(|byte| b"0123456789TtZz:.+- \t".contains(byte)) {
+    if !day
+        || !time
+        || !bytes[10..]
+            .iter()
+            .all(|byte| b"0123456789TtZz:.+- \t".contains(byte))
+    {
         return false;
     }
     written(lines, value.span.start).starts_with(text.as_str())

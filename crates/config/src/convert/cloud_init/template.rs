@@ -28,11 +28,13 @@ pub(super) fn mask(text: &str) -> Masked {
     // Ends that the rest of the text does not have: not looked for again and again.
     let mut endless = [false; 3];
     masked.conditional.push(false);
-    let mut new_line = |depth: usize, conditional: &mut Vec<bool>| {
+    let new_line = |depth: usize, conditional: &mut Vec<bool>| {
         conditional.push(depth > 0);
     };
     while let Some(letter) = rest.chars().next() {
-        let opening = ["{{", "{%", "{#"].iter().position(|open| rest.starts_with(open));
+        let opening = ["{{", "{%", "{#"]
+            .iter()
+            .position(|open| rest.starts_with(open));
         let closing = opening.filter(|kind| !endless[*kind]).and_then(|kind| {
             let at = rest[2..].find(["}}", "%}", "#}"][kind]);
             endless[kind] = at.is_none();

@@ -184,14 +184,12 @@ fn listed(item: &Value, path: &str, users: &mut Users, out: &mut Out<'_>) {
 }
 
 /// Names without more, separated by commas.
-fn by_names(
-    names: &str,
-    path: &str,
-    place: Place,
-    users: &mut Users,
-    out: &mut Out<'_>,
-) {
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+fn by_names(names: &str, path: &str, place: Place, users: &mut Users, out: &mut Out<'_>) {
+    for name in names
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
         if name == "default" {
             out.unsupported(path, place, NO_DEFAULT);
             continue;
@@ -212,7 +210,9 @@ fn by_names(
 fn refusal(key: &str) -> Option<&'static str> {
     Some(match key {
         "doas" => "there is no doas; write a rule of sudo",
-        "expiredate" | "inactive" => "accounts do not expire; take the user out of the configuration",
+        "expiredate" | "inactive" => {
+            "accounts do not expire; take the user out of the configuration"
+        }
         "no_create_home" => "a user has a home folder unless `system` is true",
         "no_log_init" => "has no effect: there is no lastlog",
         "no_user_group" => "a user has a group of its own name unless `primary_group` names one",
@@ -366,9 +366,7 @@ fn field(
 }
 
 fn add(user: &mut Map<String, Json>, key: &str, item: &str) {
-    let list = user
-        .entry(key)
-        .or_insert_with(|| Json::Array(Vec::new()));
+    let list = user.entry(key).or_insert_with(|| Json::Array(Vec::new()));
     if let Json::Array(list) = list {
         list.push(json!(item));
     }
@@ -503,13 +501,7 @@ fn passwords(root: &Value, users: &mut Users, out: &mut Out<'_>) {
 }
 
 /// One group; whether it is made.
-fn make_group(
-    name: &str,
-    path: &str,
-    place: Place,
-    users: &mut Users,
-    out: &mut Out<'_>,
-) -> bool {
+fn make_group(name: &str, path: &str, place: Place, users: &mut Users, out: &mut Out<'_>) -> bool {
     match check("user-name", name) {
         Ok(()) => {
             if users.groups.insert(name.to_owned()) {
@@ -526,13 +518,7 @@ fn make_group(
 }
 
 /// `groups`: names, or groups with members.
-fn groups(
-    value: &Value,
-    path: &str,
-    place: Place,
-    users: &mut Users,
-    out: &mut Out<'_>,
-) {
+fn groups(value: &Value, path: &str, place: Place, users: &mut Users, out: &mut Out<'_>) {
     match &value.data {
         Data::Scalar(_) => {
             let names = text(value).unwrap_or_default().split(',').map(str::trim);
