@@ -452,7 +452,7 @@ mod tests {
                 Kind::Bool(value) => value.into(),
                 Kind::Integer(number) => i64::try_from(number).unwrap().into(),
                 Kind::Float(number) => number.into(),
-                Kind::Text => scalar.text.clone().into(),
+                Kind::Text | Kind::Binary => scalar.text.clone().into(),
             },
         }
     }

@@ -7,11 +7,18 @@
 //! assert_eq!(converted.report[0].status, Status::Translated);
 //! ```
 
+mod butane;
+mod guess;
+mod ignition;
+pub(crate) mod json;
+pub(crate) mod native;
 pub(crate) mod report;
+pub(crate) mod tree;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+pub use guess::guess;
 pub use report::{Entry, Status};
 
 /// A configuration format of another system.
@@ -32,6 +39,30 @@ pub enum Format {
     K3os,
 }
 
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 6] = [
+        Self::Ignition,
+        Self::Butane,
+        Self::CloudInit,
+        Self::Combustion,
+        Self::Kubeadm,
+        Self::K3os,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ignition => "ignition",
+            Self::Butane => "butane",
+            Self::CloudInit => "cloud-init",
+            Self::Combustion => "combustion",
+            Self::Kubeadm => "kubeadm",
+            Self::K3os => "k3os",
+        }
+    }
+}
+
 /// What a conversion gives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Converted {
@@ -46,6 +77,12 @@ pub struct Converted {
 }
 
 impl Converted {
+    /// The node configuration as YAML: a file for `/var/lib/lifeboat/config.d`, or what stands
+    /// under `node` of a definition.
+    pub fn yaml(&self) -> String {
+        crate::render::yaml(&Json::Object(self.node.clone()))
+    }
+
     /// Whether the input breaks the rules of its format: [`Self::node`] must not be used then.
     pub fn is_invalid(&self) -> bool {
         self.report
@@ -56,13 +93,11 @@ impl Converted {
 
 /// Converts a file. `file` is its name in messages. Nothing is fetched, no other file is read.
 pub fn convert(format: Format, file: &str, bytes: &[u8]) -> Converted {
-    let _ = bytes;
     match format {
-        Format::Ignition
-        | Format::Butane
-        | Format::CloudInit
-        | Format::Combustion
-        | Format::Kubeadm
-        | Format::K3os => report::Report::unreadable(file, None, "this format is not read yet"),
+        Format::Ignition => ignition::convert(file, bytes),
+        Format::Butane => butane::convert(file, bytes),
+        Format::CloudInit | Format::Combustion | Format::Kubeadm | Format::K3os => {
+            report::Report::unreadable(file, None, "this format is not read yet")
+        }
     }
 }

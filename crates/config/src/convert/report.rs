@@ -148,6 +148,17 @@ impl Report {
         self.add(Status::Invalid, path, place, message);
     }
 
+    /// Takes back that `path` and what is below it was translated, because it is not after all.
+    pub(crate) fn take_back(&mut self, path: &str) {
+        let below = |other: &str| {
+            other
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.entries
+            .retain(|entry| entry.status != Status::Translated || !below(&entry.path));
+    }
+
     /// Whether anything breaks the rules of the format.
     pub(crate) fn is_invalid(&self) -> bool {
         self.entries

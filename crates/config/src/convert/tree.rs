@@ -228,6 +228,7 @@ impl Node {
                 Kind::Integer(_) => "a number",
                 Kind::Float(_) => "a number with a fraction",
                 Kind::Text => "text",
+                Kind::Binary => "binary data",
             },
             Data::Bad | Data::Text(_) => "text",
             Data::Truth(_) => "a boolean",
