@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod convert;
 pub mod definition;
 mod finding;
+pub mod k3os;
 mod parse;
 pub mod render;
 mod schema;

@@ -22,7 +22,8 @@ pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
 };
 pub use system::{environment, hosts, module_files, network_files, sysctls};
-pub(crate) use text::{yaml, yaml_safe};
+pub use text::yaml;
+pub(crate) use text::yaml_safe;
 
 use crate::{Cni, NodeConfig, Runtime};
 
