@@ -159,20 +159,6 @@ impl Report {
             .retain(|entry| entry.status != Status::Translated || !below(&entry.path));
     }
 
-    /// Whether anything breaks the rules of the format.
-    pub(crate) fn is_invalid(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.status == Status::Invalid)
-    }
-
-    /// Whether an entry has exactly this path and status.
-    pub(crate) fn has(&self, path: &str, status: Status) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.path == path && entry.status == status)
-    }
-
     /// The entries so far.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries

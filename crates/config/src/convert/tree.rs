@@ -58,11 +58,6 @@ impl Node {
         }
     }
 
-    /// A text that stands for this node.
-    pub(crate) fn with_text(&self, text: impl Into<String>) -> Self {
-        Self::new(self.path.clone(), self.place, Data::Text(text.into()))
-    }
-
     /// A tree of a document that was read.
     pub(crate) fn from_value(path: &str, place: Place, value: Value) -> Self {
         let data = match value.data {
@@ -142,14 +137,6 @@ impl Node {
         match self.get(key).map(|node| &node.data) {
             Some(Data::List(items)) => items,
             _ => &[],
-        }
-    }
-
-    /// The items of the list under a key, to change them.
-    pub(crate) fn list_mut(&mut self, key: &str) -> &mut [Self] {
-        match self.get_mut(key).map(|node| &mut node.data) {
-            Some(Data::List(items)) => items,
-            _ => &mut [],
         }
     }
 

@@ -52,7 +52,7 @@ impl Rules<'_> {
         for item in parent.list(key) {
             self.reference(item);
             if ["source", "inline", "local"].iter().any(|key| item.is_bad(key))
-                || item.filled("source").is_none() && has_source(item)
+                || ["inline", "local"].iter().any(|key| item.get(key).is_some())
             {
                 continue;
             }
