@@ -452,7 +452,7 @@ mod tests {
                 Kind::Bool(value) => value.into(),
                 Kind::Integer(number) => i64::try_from(number).unwrap().into(),
                 Kind::Float(number) => number.into(),
-                Kind::Text => scalar.text.clone().into(),
+                Kind::Text | Kind::Binary => scalar.text.clone().into(),
             },
         }
     }
@@ -485,21 +485,17 @@ mod tests {
 
         #[test]
         fn what_is_read_is_json(text in "[\\[\\]{}:,\" 0-9eE.+\\-truefalsn\\\\u]{0,40}") {
-            prop_assert_eq!(
-                read(text.as_bytes()).is_ok(),
-                serde_json::from_str::<serde_json::Value>(&text).is_ok() || text_with_lone_half(&text)
-            );
+            let strict = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+            let taken = read(text.as_bytes()).is_ok();
+            // serde refuses halves of surrogate pairs and numbers beyond a float; Go does not.
+            let may_differ = text.contains("\\u") || text.contains(['e', 'E']);
+            prop_assert!(taken == strict || taken && may_differ);
         }
 
         #[test]
         fn any_bytes_end_well(bytes: Vec<u8>) {
             let _ = read(&bytes);
         }
-    }
-
-    /// serde refuses halves of surrogate pairs and numbers beyond a float; Go does not.
-    fn text_with_lone_half(text: &str) -> bool {
-        text.contains("\\u") || text.contains(['e', 'E'])
     }
 
     #[test]

@@ -7,17 +7,24 @@
 //! assert_eq!(converted.report[0].status, Status::Translated);
 //! ```
 
+mod butane;
 mod cloud_init;
 mod combustion;
+mod guess;
+mod ignition;
+pub(crate) mod json;
 mod k3os;
 mod kubeadm;
+pub(crate) mod native;
 pub(crate) mod report;
 mod script;
 mod shapes;
+pub(crate) mod tree;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+pub use guess::guess;
 pub use report::{Entry, Status};
 
 /// A configuration format of another system.
@@ -38,6 +45,30 @@ pub enum Format {
     K3os,
 }
 
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 6] = [
+        Self::Ignition,
+        Self::Butane,
+        Self::CloudInit,
+        Self::Combustion,
+        Self::Kubeadm,
+        Self::K3os,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ignition => "ignition",
+            Self::Butane => "butane",
+            Self::CloudInit => "cloud-init",
+            Self::Combustion => "combustion",
+            Self::Kubeadm => "kubeadm",
+            Self::K3os => "k3os",
+        }
+    }
+}
+
 /// What a conversion gives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Converted {
@@ -52,6 +83,12 @@ pub struct Converted {
 }
 
 impl Converted {
+    /// The node configuration as YAML: a file for `/var/lib/lifeboat/config.d`, or what stands
+    /// under `node` of a definition.
+    pub fn yaml(&self) -> String {
+        crate::render::yaml(&Json::Object(self.node.clone()))
+    }
+
     /// Whether the input breaks the rules of its format: [`Self::node`] must not be used then.
     pub fn is_invalid(&self) -> bool {
         self.report
@@ -62,14 +99,12 @@ impl Converted {
 
 /// Converts a file. `file` is its name in messages. Nothing is fetched, no other file is read.
 pub fn convert(format: Format, file: &str, bytes: &[u8]) -> Converted {
-    let _ = bytes;
     match format {
+        Format::Ignition => ignition::convert(file, bytes),
+        Format::Butane => butane::convert(file, bytes),
         Format::CloudInit => cloud_init::convert(file, bytes),
+        Format::Combustion => combustion::convert(file, bytes),
         Format::Kubeadm => kubeadm::convert(file, bytes),
         Format::K3os => k3os::convert(file, bytes),
-        Format::Combustion => combustion::convert(file, bytes),
-        Format::Ignition | Format::Butane => {
-            report::Report::unreadable(file, None, "this format is not read yet")
-        }
     }
 }

@@ -148,18 +148,15 @@ impl Report {
         self.add(Status::Invalid, path, place, message);
     }
 
-    /// Whether anything breaks the rules of the format.
-    pub(crate) fn is_invalid(&self) -> bool {
+    /// Takes back that `path` and what is below it was translated, because it is not after all.
+    pub(crate) fn take_back(&mut self, path: &str) {
+        let below = |other: &str| {
+            other
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         self.entries
-            .iter()
-            .any(|entry| entry.status == Status::Invalid)
-    }
-
-    /// Whether an entry has exactly this path and status.
-    pub(crate) fn has(&self, path: &str, status: Status) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.path == path && entry.status == status)
+            .retain(|entry| entry.status != Status::Translated || !below(&entry.path));
     }
 
     /// The entries so far.

@@ -58,11 +58,6 @@ impl Node {
         }
     }
 
-    /// A text that stands for this node.
-    pub(crate) fn with_text(&self, text: impl Into<String>) -> Self {
-        Self::new(self.path.clone(), self.place, Data::Text(text.into()))
-    }
-
     /// A tree of a document that was read.
     pub(crate) fn from_value(path: &str, place: Place, value: Value) -> Self {
         let data = match value.data {
@@ -145,14 +140,6 @@ impl Node {
         }
     }
 
-    /// The items of the list under a key, to change them.
-    pub(crate) fn list_mut(&mut self, key: &str) -> &mut [Self] {
-        match self.get_mut(key).map(|node| &mut node.data) {
-            Some(Data::List(items)) => items,
-            _ => &mut [],
-        }
-    }
-
     /// The value under a key, to change it.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.data {
@@ -228,6 +215,7 @@ impl Node {
                 Kind::Integer(_) => "a number",
                 Kind::Float(_) => "a number with a fraction",
                 Kind::Text => "text",
+                Kind::Binary => "binary data",
             },
             Data::Bad | Data::Text(_) => "text",
             Data::Truth(_) => "a boolean",

@@ -455,7 +455,7 @@ impl Checker<'_> {
                 self.map(node, &fields, section);
             }
             (Type::List(kind), Data::List(items)) => {
-                for item in items {
+                for item in items.iter_mut() {
                     self.value(item, kind, section);
                     if item.data == Data::Null {
                         // Go makes the empty value of it, about which the rules then speak.
@@ -465,6 +465,8 @@ impl Checker<'_> {
                         };
                     }
                 }
+                // They were reported; each other item knows its own path.
+                items.retain(|item| item.data != Data::Bad);
             }
             (Type::Texts, Data::Map(entries)) => {
                 for (_, value) in entries {

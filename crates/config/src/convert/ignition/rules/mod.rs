@@ -51,6 +51,18 @@ fn by(key: &'static str) -> impl Fn(&Node) -> Option<String> {
     move |item| (!item.is_bad(key)).then(|| item.text(key).unwrap_or_default().to_owned())
 }
 
+/// The key of a resource; none for a file that is not read.
+fn source(item: &Node) -> Option<String> {
+    let bad = ["source", "inline"].iter().any(|key| item.is_bad(key));
+    if bad || item.get("local").is_some() {
+        return None;
+    }
+    Some(match item.text("inline") {
+        Some(inline) => format!("inline {inline}"),
+        None => item.text("source").unwrap_or_default().to_owned(),
+    })
+}
+
 impl Rules<'_> {
     fn invalid(&mut self, node: &Node, key: &str, message: impl Into<String>) {
         let (path, place) = spot(node, key, self.names);
@@ -101,7 +113,7 @@ impl Rules<'_> {
     fn ignition(&mut self, ignition: &Node) {
         let config = ignition.below("config");
         self.required_resources(config, "merge");
-        self.unique(config, "merge", by("source"), "this source");
+        self.unique(config, "merge", source, "this source");
         let replace = config.below("replace");
         self.reference(replace);
         let tls = ignition.below("security").below("tls");
@@ -109,7 +121,7 @@ impl Rules<'_> {
         self.unique(
             tls,
             "certificateAuthorities",
-            by("source"),
+            source,
             "this certificate authority",
         );
         let proxy = ignition.below("proxy");

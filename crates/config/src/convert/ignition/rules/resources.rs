@@ -18,8 +18,7 @@ impl Rules<'_> {
             );
         }
         self.verification(resource);
-        if resource.below("verification").text("hash").is_some() && resource.get("source").is_none()
-        {
+        if resource.below("verification").text("hash").is_some() && !has_source(resource) {
             self.invalid(
                 resource.below("verification"),
                 "hash",
@@ -52,7 +51,9 @@ impl Rules<'_> {
     pub(super) fn required_resources(&mut self, parent: &Node, key: &str) {
         for item in parent.list(key) {
             self.reference(item);
-            if item.is_bad("source") {
+            if ["source", "inline", "local"].iter().any(|key| item.is_bad(key))
+                || ["inline", "local"].iter().any(|key| item.get(key).is_some())
+            {
                 continue;
             }
             let flaw = match item.filled("source") {
@@ -86,7 +87,11 @@ impl Rules<'_> {
         if headers.is_empty() || resource.is_bad("source") {
             return;
         }
-        let scheme = resource.filled("source").map(Url::parse);
+        let scheme = match resource.filled("source") {
+            // Butane makes a data URL of it.
+            None if has_source(resource) => Some(Url::parse("data:,")),
+            source => source.map(Url::parse),
+        };
         match scheme {
             None | Some(None) => self.invalid(
                 resource,
@@ -148,6 +153,13 @@ impl Rules<'_> {
             )),
         }
     }
+}
+
+/// Whether there is data: in Butane also in the document itself or in a file beside it.
+pub(super) fn has_source(resource: &Node) -> bool {
+    ["source", "inline", "local"]
+        .iter()
+        .any(|key| resource.get(key).is_some())
 }
 
 /// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` of S3.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Node, Rules, by, clean, path_flaw};
+use super::{Node, Rules, by, clean, path_flaw, resources::has_source};
 
 impl Rules<'_> {
     pub(super) fn storage(&mut self, storage: &Node) {
@@ -24,7 +24,7 @@ impl Rules<'_> {
             for resource in file.list("append") {
                 self.resource(resource);
             }
-            let no_source = contents.get("source").is_none() && !file.is_bad("contents");
+            let no_source = !has_source(contents) && !file.is_bad("contents");
             if file.is_true("overwrite") && no_source {
                 self.invalid(
                     file,
