@@ -86,13 +86,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Flaw> {
 fn place_after(text: &str) -> Place {
     Place {
         line: text.matches('\n').count() + 1,
-        column: text
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1,
+        column: text.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
     }
 }
 

@@ -98,7 +98,7 @@ impl Walk<'_> {
             match key.field {
                 Field::Section(section) => self.section(section, &entry.value, &here),
                 Field::Files(_) => {
-                    self.items(&entry.value, &here, &|name| file_key(name).is_some())
+                    self.items(&entry.value, &here, &|name| file_key(name).is_some());
                 }
                 Field::Wifi(_) => self.items(&entry.value, &here, &|name| wifi_key(name).is_some()),
                 _ => {

@@ -23,12 +23,11 @@ pub(super) fn keep(
     const FOLDER: &str = "/var/lib/lifeboat/scripts";
     let path = format!("{FOLDER}/{name}");
     let mut file = json!({ "path": path, "permissions": "0700" });
-    match std::str::from_utf8(content) {
-        Ok(text) => file["content"] = json!(text),
-        Err(_) => {
-            file["content"] = json!(STANDARD.encode(content));
-            file["encoding"] = json!("base64");
-        }
+    if let Ok(text) = std::str::from_utf8(content) {
+        file["content"] = json!(text);
+    } else {
+        file["content"] = json!(STANDARD.encode(content));
+        file["encoding"] = json!("base64");
     }
     let command = match mark {
         None => path.clone(),

@@ -76,7 +76,10 @@ fn word(value: &Value, key: &str, report: &mut Report) -> Option<(String, Place)
     match entry.map(|entry| &entry.value.data) {
         None => {
             let known = if key == "variant" {
-                format!("`variant` is missing; it is one of {}", listed(Variant::NAMES))
+                format!(
+                    "`variant` is missing; it is one of {}",
+                    listed(Variant::NAMES)
+                )
             } else {
                 "`version` is missing, such as 1.5.0".to_owned()
             };

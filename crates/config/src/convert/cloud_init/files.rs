@@ -6,6 +6,7 @@ use super::{Out, flag, mime, template, text};
 use crate::{
     Mode, Owner,
     convert::report::join,
+    finding::Place,
     yaml::{Data, Kind, Scalar, Value},
 };
 
@@ -35,12 +36,7 @@ pub(in crate::convert) fn absolute(path: &str) -> Option<String> {
 
 fn one(item: &Value, here: &str, out: &mut Out<'_>) {
     let place = item.span.start;
-    let child = |key: &str| {
-        item.entry(key)
-            .filter(|entry| !entry.value.is_null())
-            .map(|entry| (join(here, key), entry.span.start, &entry.value))
-    };
-    let Some((path_at, path_place, path)) = child("path") else {
+    let Some((path_at, path_place, path)) = child(item, here, "path") else {
         return;
     };
     if ["path", "content"]
@@ -60,31 +56,9 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
         out.unsupported(here, place, "has no path that can be used");
         return;
     };
-    let mut refused = None;
-    if let Some((at, place, value)) = child("append") {
-        if flag(value) == Some(true) {
-            refused = Some("would be appended to a file, and files are written as a whole");
-            out.unsupported(
-                &at,
-                place,
-                "files are written as a whole: give the whole content, or append with a command in `boot_cmd`",
-            );
-        } else {
-            out.translated(&at, place, "");
-        }
-    }
-    if let Some((at, place, value)) = child("source") {
-        refused = Some("its content comes from the network");
-        let uri = value.get("uri").and_then(text).unwrap_or_default();
-        let message = if uri.starts_with("http://") || uri.starts_with("https://") {
-            "the hash of what is fetched is not known: write `source: {url, sha256}` in the node configuration"
-        } else {
-            "nothing is fetched from there: write the content, or `source: {url, sha256}` with a http or https URL"
-        };
-        out.unsupported(&at, place, message);
-    }
-    let encoding = child("encoding").and_then(|(_, _, value)| text(value));
-    let content = match child("content") {
+    let mut refused = elsewhere(item, here, out);
+    let encoding = child(item, here, "encoding").and_then(|(_, _, value)| text(value));
+    let content = match child(item, here, "content") {
         Some((at, place, value)) => match content(value, encoding) {
             Ok(content) => content,
             Err(message) => {
@@ -95,7 +69,7 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
         },
         None => (String::new(), ""),
     };
-    if let Some((at, place, value)) = child("defer") {
+    if let Some((at, place, value)) = child(item, here, "defer") {
         let message = if flag(value) == Some(true) {
             "files are written at each boot, before services start and `run_cmd` runs"
         } else {
@@ -111,7 +85,54 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
     if !content.1.is_empty() {
         file["encoding"] = json!(content.1);
     }
-    if let Some((at, place, value)) = child("permissions")
+    ownership(item, here, &mut file, out);
+    out.push("write_files", file);
+    let message = if path == wanted.as_bytes().escape_ascii().to_string() {
+        "written at each boot".to_owned()
+    } else {
+        format!("written at each boot, to {path}")
+    };
+    out.translated(here, place, message);
+}
+
+/// A key of a file that holds something, with its path and place.
+fn child<'a>(item: &'a Value, here: &str, key: &str) -> Option<(String, Place, &'a Value)> {
+    item.entry(key)
+        .filter(|entry| !entry.value.is_null())
+        .map(|entry| (join(here, key), entry.span.start, &entry.value))
+}
+
+/// Why a file is not written as it is given: it is appended, or comes from the network.
+fn elsewhere(item: &Value, here: &str, out: &mut Out<'_>) -> Option<&'static str> {
+    let mut refused = None;
+    if let Some((at, place, value)) = child(item, here, "append") {
+        if flag(value) == Some(true) {
+            refused = Some("would be appended to a file, and files are written as a whole");
+            out.unsupported(
+                &at,
+                place,
+                "files are written as a whole: give the whole content, or append with a command in `boot_cmd`",
+            );
+        } else {
+            out.translated(&at, place, "");
+        }
+    }
+    if let Some((at, place, value)) = child(item, here, "source") {
+        refused = Some("its content comes from the network");
+        let uri = value.get("uri").and_then(text).unwrap_or_default();
+        let message = if uri.starts_with("http://") || uri.starts_with("https://") {
+            "the hash of what is fetched is not known: write `source: {url, sha256}` in the node configuration"
+        } else {
+            "nothing is fetched from there: write the content, or `source: {url, sha256}` with a http or https URL"
+        };
+        out.unsupported(&at, place, message);
+    }
+    refused
+}
+
+/// Mode and owner.
+fn ownership(item: &Value, here: &str, file: &mut Json, out: &mut Out<'_>) {
+    if let Some((at, place, value)) = child(item, here, "permissions")
         && let Some(mode) = text(value)
     {
         // Python reads `755`, `0755` and `0o755` alike; ours wants three digits at least.
@@ -127,7 +148,7 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
             _ => out.unsupported(&at, place, "not an octal mode; the file gets 0644"),
         }
     }
-    if let Some((at, place, value)) = child("owner")
+    if let Some((at, place, value)) = child(item, here, "owner")
         && let Some(owner) = text(value)
     {
         match owner.trim().parse::<Owner>() {
@@ -135,13 +156,6 @@ fn one(item: &Value, here: &str, out: &mut Out<'_>) {
             Err(_) => out.unsupported(&at, place, "not an owner; the file belongs to root"),
         }
     }
-    out.push("write_files", file);
-    let message = if path == wanted.as_bytes().escape_ascii().to_string() {
-        "written at each boot".to_owned()
-    } else {
-        format!("written at each boot, to {path}")
-    };
-    out.translated(here, place, message);
 }
 
 /// The content and its encoding as Lifeboat has them.

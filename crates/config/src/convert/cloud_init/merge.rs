@@ -142,7 +142,7 @@ fn one(
     let kind = kind(declared, &content);
     let message = match kind {
         "text/cloud-config" | "text/jinja2" => {
-            config(number, part, kind, content, report, configs);
+            config(number, part, kind, &content, report, configs);
             return;
         }
         "text/x-shellscript"
@@ -189,7 +189,7 @@ fn config(
     number: usize,
     part: &Part,
     kind: &str,
-    content: Vec<u8>,
+    content: &[u8],
     report: &mut Report,
     configs: &mut Vec<Config>,
 ) {
@@ -201,7 +201,7 @@ fn config(
         .unwrap_or_default();
     let templated = is_template(String::from_utf8_lossy(first).trim_end());
     let kind = if kind == "text/jinja2" || templated {
-        if let Err(message) = header(&content) {
+        if let Err(message) = header(content) {
             let place = Place {
                 line: before + 1,
                 column: 1,
@@ -215,7 +215,7 @@ fn config(
     };
     let mut out = Out::new(report, &format!("part.{number}"));
     out.before = before;
-    let Some(value) = document(&mut out, &content, kind) else {
+    let Some(value) = document(&mut out, content, kind) else {
         return;
     };
     keys::translate(&value, &mut out);
@@ -309,12 +309,12 @@ fn merge(configs: &[Config], report: &mut Report) -> Option<Value> {
         if let Data::Map(entries) = &mut value.data {
             entries.retain(|entry| !matches!(entry.key.as_str(), "merge_how" | "merge_type"));
         }
-        let mut merger = Merger {
+        let mut part = Merger {
             options: &config.merge,
             joined: &mut joined,
         };
         merged = Some(match merged {
-            Some(merged) => merger.merge(merged, value),
+            Some(merged) => part.merge(merged, value),
             None => value,
         });
     }
@@ -347,12 +347,14 @@ fn merge(configs: &[Config], report: &mut Report) -> Option<Value> {
 fn collect(value: &Value, places: &mut HashSet<Place>) {
     match &value.data {
         Data::List(items) if !items.is_empty() => {
-            items.iter().for_each(|item| collect(item, places));
+            for item in items {
+                collect(item, places);
+            }
         }
         Data::Map(entries) if !entries.is_empty() => {
-            entries
-                .iter()
-                .for_each(|entry| collect(&entry.value, places));
+            for entry in entries {
+                collect(&entry.value, places);
+            }
         }
         _ => {
             places.insert(value.span.start);

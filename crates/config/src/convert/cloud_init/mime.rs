@@ -72,7 +72,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Message, Fault> {
 }
 
 fn lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
+    bytes.split(|byte| *byte == b'\n').count() - 1
 }
 
 /// The name and value of a header line.

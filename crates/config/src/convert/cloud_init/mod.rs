@@ -1,10 +1,12 @@
 //! cloud-init's user data: one cloud-config, or a MIME message of several parts.
 
 mod commands;
+mod coreos;
 mod files;
 mod keys;
 mod merge;
 mod mime;
+mod system;
 mod template;
 #[cfg(test)]
 mod tests;

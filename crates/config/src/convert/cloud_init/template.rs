@@ -44,8 +44,8 @@ pub(super) fn mask(text: &str) -> Masked {
             let (inside, more) = rest.split_at(length);
             rest = more;
             masked.found = true;
-            if inside.starts_with("{%") {
-                let word = inside[2..]
+            if let Some(statement) = inside.strip_prefix("{%") {
+                let word = statement
                     .trim_start_matches(['-', '+'])
                     .split_whitespace()
                     .next()

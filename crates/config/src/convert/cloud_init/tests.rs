@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -75,6 +77,19 @@ fn usual_keys_are_translated() {
     let import = entry(&converted, "ssh_import_id.1", Status::Unsupported);
     assert!(import.message.contains("launchpad.net/~you"));
     assert_eq!((import.line, import.column), (Some(4), Some(24)));
+}
+
+#[test]
+fn the_result_is_a_strict_node_configuration() {
+    let converted = convert(
+        "#cloud-config\nfqdn: n1.example.com\nusers:\n- {name: ops, sudo: 'ALL=(ALL) NOPASSWD:ALL', groups: sudo, homedir: /home/o, gecos: Op}\n- eve\ngroups: [staff]\nwrite_files:\n- {path: /a, content: aGk=, encoding: b64, permissions: '0o600'}\n- {path: /b, content: !!binary /w==}\n- {path: /c}\nruncmd: ['echo hi', [a, 'b c']]\nmounts: [[LABEL=data, /data, auto, 'defaults,nofail'], [swap0, none, swap]]\nswap: {size: 512M}\ntimezone: Europe/Berlin\nlocale: C.UTF-8\nntp: {pools: [pool.ntp.org]}\nmanage_resolv_conf: true\nresolv_conf: {nameservers: [10.0.0.1]}\n",
+    );
+    let yaml = converted.yaml();
+    if let Err(findings) = crate::parse_node("node.yaml", yaml.as_bytes()) {
+        panic!("{findings}\n{yaml}");
+    }
+    assert_eq!(converted.node["hostname"], "n1");
+    assert_eq!(converted.node["write_files"][1]["encoding"], "base64");
 }
 
 #[test]
@@ -299,9 +314,11 @@ fn packed_input_is_unpacked() {
 fn hostile_messages_end_with_a_fault() {
     let mut deep = "MIME-Version: 1.0\n".to_owned();
     for level in 0..50 {
-        deep.push_str(&format!(
+        write!(
+            deep,
             "Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n"
-        ));
+        )
+        .unwrap();
     }
     let many = format!(
         "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{}",

@@ -136,7 +136,10 @@ fn version(value: &Value, report: &mut Report) -> Option<u8> {
         report.invalid(
             path,
             node.place,
-            format!("must be text such as \"3.4.0\", but is {}", node.described()),
+            format!(
+                "must be text such as \"3.4.0\", but is {}",
+                node.described()
+            ),
         );
         return None;
     }
@@ -161,7 +164,10 @@ fn judge(text: &str) -> Result<u8, String> {
         return Ok(spec);
     }
     Err(match major {
-        1 => "is Ignition spec 1, which Ignition itself has not read since version 2.0; write spec 3".to_owned(),
+        1 => {
+            "is Ignition spec 1, which Ignition itself has not read since version 2.0; write spec 3"
+                .to_owned()
+        }
         2 => format!(
             "is Ignition spec 2 ({}), which Ignition has not read since version 2.0; rewrite it as spec 3, for instance by ign-converter: networkd units become files in /etc/systemd/network, `append` becomes `merge`, file systems are named by their path",
             shown(text)

@@ -38,7 +38,9 @@ enum Step {
     OptionName,
     Value,
     /// A comment line; what follows it.
-    Comment { in_section: bool },
+    Comment {
+        in_section: bool,
+    },
 }
 
 impl<'a> Lexer<'a> {
@@ -214,12 +216,7 @@ mod tests {
             installs("[Service]\nExecStart=/bin/x \\\n  [Install] \\\n  y\nB=c\n"),
             Ok(false)
         );
-        for bad in [
-            "[Unit",
-            "[Unit] x\n",
-            "[Unit]\nfoo\nA=b\n",
-            "[Unit]\nfoo",
-        ] {
+        for bad in ["[Unit", "[Unit] x\n", "[Unit]\nfoo\nA=b\n", "[Unit]\nfoo"] {
             assert!(read(bad).is_err(), "{bad}");
         }
         let long = format!("[Unit]\nA={}\n", "x".repeat(3000));

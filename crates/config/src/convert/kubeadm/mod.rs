@@ -1,6 +1,7 @@
 //! kubeadm's configuration: several YAML documents in one file.
 
 mod documents;
+mod registration;
 #[cfg(test)]
 mod tests;
 
@@ -236,92 +237,14 @@ fn one(path: &str, value: &Value, report: &mut Report, node: &mut Map<String, se
     if !complete {
         return;
     }
-    let api = value.get("apiVersion").and_then(text).unwrap_or_default();
     let name = kind(value);
     let (api_path, kind_path) = (join(path, "apiVersion"), join(path, "kind"));
     let document = Document::ALL
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, document)| *document);
-    let number = match (api.split_once('/'), document) {
-        (_, Some(Document::Kubelet)) if api == KUBELET => 4,
-        (_, Some(Document::Proxy)) if api == PROXY => 4,
-        (Some((KUBEADM, number)), document)
-            if !matches!(document, Some(Document::Kubelet | Document::Proxy)) =>
-        {
-            let Some((number, old)) = version(number) else {
-                let message = "kubeadm has no such version; v1beta4 is the newest";
-                report.invalid(&api_path, key_place("apiVersion"), message);
-                return;
-            };
-            if !old.is_empty() {
-                report.obsolete(&api_path, key_place("apiVersion"), old);
-            }
-            match (name, document) {
-                ("MasterConfiguration", _) => {
-                    let message =
-                        "gone since v1alpha3; write InitConfiguration and ClusterConfiguration";
-                    report.obsolete(&kind_path, key_place("kind"), message);
-                    report.unsupported(path, start, "too old to be read");
-                    return;
-                }
-                ("NodeConfiguration", _) => {
-                    let message = "gone since v1alpha3; write JoinConfiguration";
-                    report.obsolete(&kind_path, key_place("kind"), message);
-                    report.unsupported(path, start, "too old to be read");
-                    return;
-                }
-                ("ClusterStatus", _) => {
-                    let message = "gone since v1beta3 (Kubernetes 1.22): kubeadm asks the cluster itself; leave it out";
-                    report.obsolete(path, start, message);
-                    return;
-                }
-                ("ResetConfiguration", _) => {
-                    let message = "a node is reset with `lifeboat node reset`, without this";
-                    report.unsupported(path, start, message);
-                    return;
-                }
-                ("UpgradeConfiguration", _) => {
-                    let message =
-                        "Kubernetes is upgraded with `lifeboat node update`, without this";
-                    report.unsupported(path, start, message);
-                    return;
-                }
-                (_, None) => {
-                    let names = Document::ALL.iter().map(|(name, _)| *name);
-                    let near = did_you_mean(nearest(name, names));
-                    let message = format!("kubeadm has no such kind{near}");
-                    report.invalid(&kind_path, key_place("kind"), message);
-                    return;
-                }
-                _ => {}
-            }
-            if number == 0 {
-                report.unsupported(path, start, "too old to be read; v1beta1 to v1beta4 are");
-                return;
-            }
-            number
-        }
-        (_, Some(_)) => {
-            let message = format!(
-                "is not the API of {name}: {}",
-                match document {
-                    Some(Document::Kubelet) => KUBELET,
-                    Some(Document::Proxy) => PROXY,
-                    _ => "kubeadm.k8s.io/v1beta4",
-                }
-            );
-            report.invalid(&api_path, key_place("apiVersion"), message);
-            return;
-        }
-        (_, None) => {
-            report.unsupported(
-                path,
-                start,
-                "neither of kubeadm nor of the kubelet or kube-proxy; apply it to the cluster with kubectl",
-            );
-            return;
-        }
+    let Some(number) = number(path, value, document, report) else {
+        return;
     };
     let Some(document) = document else { return };
     if number == 4 {
@@ -339,6 +262,110 @@ fn one(path: &str, value: &Value, report: &mut Report, node: &mut Map<String, se
         report,
         node,
     );
+}
+
+/// The version of kubeadm's API by which a document is read; none if it is not read.
+fn number(
+    path: &str,
+    value: &Value,
+    document: Option<Document>,
+    report: &mut Report,
+) -> Option<u32> {
+    let start = value.span.start;
+    let key_place = |key: &str| value.entry(key).map_or(start, |entry| entry.span.start);
+    let api = value.get("apiVersion").and_then(text).unwrap_or_default();
+    let name = kind(value);
+    let api_path = join(path, "apiVersion");
+    Some(match (api.split_once('/'), document) {
+        (_, Some(Document::Kubelet)) if api == KUBELET => 4,
+        (_, Some(Document::Proxy)) if api == PROXY => 4,
+        (Some((KUBEADM, number)), document)
+            if !matches!(document, Some(Document::Kubelet | Document::Proxy)) =>
+        {
+            let Some((number, old)) = version(number) else {
+                let message = "kubeadm has no such version; v1beta4 is the newest";
+                report.invalid(&api_path, key_place("apiVersion"), message);
+                return None;
+            };
+            if !old.is_empty() {
+                report.obsolete(&api_path, key_place("apiVersion"), old);
+            }
+            if other_kind(path, value, document, report) {
+                return None;
+            }
+            if number == 0 {
+                report.unsupported(path, start, "too old to be read; v1beta1 to v1beta4 are");
+                return None;
+            }
+            number
+        }
+        (_, Some(_)) => {
+            let message = format!(
+                "is not the API of {name}: {}",
+                match document {
+                    Some(Document::Kubelet) => KUBELET,
+                    Some(Document::Proxy) => PROXY,
+                    _ => "kubeadm.k8s.io/v1beta4",
+                }
+            );
+            report.invalid(&api_path, key_place("apiVersion"), message);
+            return None;
+        }
+        (_, None) => {
+            report.unsupported(
+                path,
+                start,
+                "neither of kubeadm nor of the kubelet or kube-proxy; apply it to the cluster with kubectl",
+            );
+            return None;
+        }
+    })
+}
+
+/// Kinds of kubeadm that are not translated; whether this is one.
+fn other_kind(path: &str, value: &Value, document: Option<Document>, report: &mut Report) -> bool {
+    let start = value.span.start;
+    let key_place = |key: &str| value.entry(key).map_or(start, |entry| entry.span.start);
+    let name = kind(value);
+    let kind_path = join(path, "kind");
+    match (name, document) {
+        ("MasterConfiguration", _) => {
+            let message = "gone since v1alpha3; write InitConfiguration and ClusterConfiguration";
+            report.obsolete(&kind_path, key_place("kind"), message);
+            report.unsupported(path, start, "too old to be read");
+            return true;
+        }
+        ("NodeConfiguration", _) => {
+            let message = "gone since v1alpha3; write JoinConfiguration";
+            report.obsolete(&kind_path, key_place("kind"), message);
+            report.unsupported(path, start, "too old to be read");
+            return true;
+        }
+        ("ClusterStatus", _) => {
+            let message = "gone since v1beta3 (Kubernetes 1.22): kubeadm asks the cluster itself; leave it out";
+            report.obsolete(path, start, message);
+            return true;
+        }
+        ("ResetConfiguration", _) => {
+            let message = "a node is reset with `lifeboat node reset`, without this";
+            report.unsupported(path, start, message);
+            return true;
+        }
+        ("UpgradeConfiguration", _) => {
+            let message = "Kubernetes is upgraded with `lifeboat node update`, without this";
+            report.unsupported(path, start, message);
+            return true;
+        }
+        (_, None) => {
+            let names = Document::ALL.iter().map(|(name, _)| *name);
+            let near = did_you_mean(nearest(name, names));
+            let message = format!("kubeadm has no such kind{near}");
+            report.invalid(&kind_path, key_place("kind"), message);
+            return true;
+        }
+        _ => {}
+    }
+    false
 }
 
 /// Reports what the schema says; paths that are not to be carried over are given back.

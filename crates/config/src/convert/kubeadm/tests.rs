@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -276,7 +278,7 @@ proptest! {
     ) {
         let mut text = format!("apiVersion: kubeadm.k8s.io/v1beta{version}\nkind: {kind}\n");
         for (key, value) in keys {
-            text.push_str(&format!("{key}: {value}\n"));
+            writeln!(text, "{key}: {value}").unwrap();
         }
         let value = crate::yaml::legacy::read(text.as_bytes(), Dialect::Core).unwrap();
         let converted = convert(&text);

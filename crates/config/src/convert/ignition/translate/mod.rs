@@ -82,8 +82,7 @@ impl Translator<'_> {
     }
 
     fn config(&mut self, config: &Node) {
-        let again =
-            "is not fetched or read; convert it by itself, and put both results side by side into config.d";
+        let again = "is not fetched or read; convert it by itself, and put both results side by side into config.d";
         for item in config.list("merge") {
             self.unsupported(item, again);
         }
