@@ -13,11 +13,14 @@
 //! ```
 
 pub mod bundle;
+pub mod convert;
 pub mod definition;
 mod finding;
+pub mod k3os;
 mod parse;
 pub mod render;
 mod schema;
+mod unit;
 mod yaml;
 
 pub use definition::{

@@ -7,8 +7,10 @@ mod access;
 pub(crate) mod formats;
 pub mod image;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub(crate) mod rules;
+pub mod system;
 pub mod types;
 mod versions;
 

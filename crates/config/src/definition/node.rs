@@ -16,6 +16,15 @@ use flate2::read::MultiGzDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{
+    network::NetworkConfig,
+    system::{
+        GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
+        UserConfig,
+    },
+    types::system::{Certificate, KernelArgument, Locale, Timezone},
+};
+
 use super::types::{
     Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
     Owner, PasswordHash, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
@@ -60,6 +69,34 @@ pub struct NodeConfig {
     /// Environment variables of all users and services (/etc/environment).
     #[schemars(extend("propertyNames" = {"type": "string", "format": "variable-name"}))]
     pub environment: BTreeMap<VariableName, VariableValue>,
+
+    // The operating system around Kubernetes.
+    /// The network. Without it each wired interface asks by DHCP.
+    pub network: NetworkConfig,
+    /// Users besides root.
+    pub users: Vec<UserConfig>,
+    /// Groups.
+    pub groups: Vec<GroupConfig>,
+    /// Certificates of authorities that are trusted besides those of the image, each as PEM.
+    pub ca_certs: Vec<Certificate>,
+    /// The time zone. The default is UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Timezone>,
+    /// The locale. The default is C.UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// File systems that are mounted at boot, before Kubernetes is started.
+    pub mounts: Vec<MountConfig>,
+    /// Swap space. With it, pods that are not guaranteed their memory may be swapped out.
+    pub swap: Vec<SwapConfig>,
+    /// Registries of container images: mirrors and credentials.
+    pub registries: RegistriesConfig,
+    /// Units of systemd.
+    pub systemd: SystemdConfig,
+    /// Arguments that are added to the kernel's command line from the next boot on.
+    pub kernel_args: Vec<KernelArgument>,
+    /// Web proxies.
+    pub proxy: ProxyConfig,
 }
 
 /// A file that is written at each boot.

@@ -17,8 +17,6 @@ use crate::{
 
 mod checks;
 
-pub(crate) use checks::kubelet_may_set;
-
 /// Makes text types and the table of their formats.
 macro_rules! text_types {
     ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
@@ -84,15 +82,39 @@ macro_rules! text_types {
             }
         )*
 
-        /// All formats.
+        /// The formats of these types.
         pub(crate) static FORMATS: &[Format] = &[
             $(Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
-            Format { name: "size", expectation: "a size such as 4GiB", check: checks::size, secret: false },
-            Format { name: "kubernetes-version", expectation: "a version such as 1.36 or 1.36.3", check: checks::kubernetes_version, secret: false },
-            Format { name: "port-forward", expectation: "ports such as \"8080:80\"", check: checks::port_forward, secret: false },
         ];
     };
 }
+
+pub mod network;
+pub mod system;
+
+pub(crate) use checks::kubelet_may_set;
+
+/// The formats of the types that are not text inside.
+pub(crate) static COMPOUND: &[Format] = &[
+    Format {
+        name: "size",
+        expectation: "a size such as 4GiB",
+        check: checks::size,
+        secret: false,
+    },
+    Format {
+        name: "kubernetes-version",
+        expectation: "a version such as 1.36 or 1.36.3",
+        check: checks::kubernetes_version,
+        secret: false,
+    },
+    Format {
+        name: "port-forward",
+        expectation: "ports such as \"8080:80\"",
+        check: checks::port_forward,
+        secret: false,
+    },
+];
 
 text_types! {
     /// A host name as RFC 1123 and Kubernetes have it: lower-case letters, digits, `-` and `.`.
