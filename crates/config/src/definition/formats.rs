@@ -40,7 +40,10 @@ pub(crate) struct Format {
 }
 
 fn find(name: &str) -> Option<&'static Format> {
-    super::types::FORMATS.iter().find(|one| one.name == name)
+    [super::types::FORMATS, super::k3os::FORMATS]
+        .into_iter()
+        .flatten()
+        .find(|one| one.name == name)
 }
 
 /// Checks `text`; a format that is not ours says nothing.
