@@ -1,8 +1,9 @@
 //! `node`: the settings of one node, with the names and meanings of k3OS' config.yaml.
 //!
-//! For the node: the steps are applied in k3OS' order. First `init_cmd`, then modules, sysctls,
-//! hostname, resolver and time servers, password, SSH keys, `write_files`, environment, then
-//! `boot_cmd`, all before systemd starts; labels and taints go into kubeadm's configuration; `run_cmd` runs once the
+//! For the node: the steps are applied in k3OS' order. First modules, sysctls,
+//! hostname, `write_files`, environment and `init_cmd`; then data sources, resolver and time
+//! servers, password, SSH keys, `write_files` again, and `boot_cmd`, all before systemd starts;
+//! labels and taints go into kubeadm's configuration; `run_cmd` runs once the
 //! network is up and before Kubernetes is started. Each step runs although one before failed.
 
 use std::{collections::BTreeMap, io::Read};
@@ -18,10 +19,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     k3os::{Argument, DataSource, FileSource, InstallConfig, ServerUrl, Token, Wifi},
+    network::NetworkConfig,
+    system::{
+        GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
+        UserConfig,
+    },
     types::{
         Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
         Owner, Password, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
         VariableValue,
+        system::{Certificate, KernelArgument, Locale, Timezone},
     },
 };
 
@@ -68,7 +75,8 @@ pub struct NodeConfig {
 
     /// Remove keys of earlier configurations, and of anybody else, from root's authorized keys.
     pub ssh_keys_exclusive: bool,
-    /// Commands that run at each boot, first of all; each in a shell of its own.
+    /// Commands that run at each boot in its first phase, when modules, kernel settings, host
+    /// name, files and environment are there and before all else; each in a shell of its own.
     pub init_cmd: Vec<CommandLine>,
     /// Where a cloud hands in more configuration, in the order in which they are asked; the first
     /// that answers is taken. `file=PATH` reads a file, `nocloud=URL` a seed in the network.
@@ -88,6 +96,34 @@ pub struct NodeConfig {
     pub k3s_args: Vec<Argument>,
     /// Installation to a disk.
     pub install: InstallConfig,
+
+    // The operating system around Kubernetes.
+    /// The network. Without it each wired interface asks by DHCP.
+    pub network: NetworkConfig,
+    /// Users besides root.
+    pub users: Vec<UserConfig>,
+    /// Groups.
+    pub groups: Vec<GroupConfig>,
+    /// Certificates of authorities that are trusted besides those of the image, each as PEM.
+    pub ca_certs: Vec<Certificate>,
+    /// The time zone. The default is UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Timezone>,
+    /// The locale. The default is C.UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// File systems that are mounted at boot, before Kubernetes is started.
+    pub mounts: Vec<MountConfig>,
+    /// Swap space. With it, pods that are not guaranteed their memory may be swapped out.
+    pub swap: Vec<SwapConfig>,
+    /// Registries of container images: mirrors and credentials.
+    pub registries: RegistriesConfig,
+    /// Units of systemd.
+    pub systemd: SystemdConfig,
+    /// Arguments that are added to the kernel's command line from the next boot on.
+    pub kernel_args: Vec<KernelArgument>,
+    /// Web proxies.
+    pub proxy: ProxyConfig,
 }
 
 /// A file that is written at each boot.
