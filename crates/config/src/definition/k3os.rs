@@ -1,14 +1,14 @@
 //! Types of the keys of `node:` that are k3OS' own: where the configuration comes from, wireless
 //! networks, the cluster to join, installation.
 
-use std::net::Ipv6Addr;
+use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
 
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    formats::Refusal,
+    formats::{Format, Refusal},
     types::{NodePath, Url, checks, text_types},
 };
 use crate::finding::{did_you_mean, listed, nearest, shown};

@@ -22,7 +22,7 @@ macro_rules! text_types {
     ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
         $(
             $(#[$meta])*
-            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
             #[serde(try_from = "String", into = "String")]
             pub struct $name(String);
 
@@ -33,18 +33,18 @@ macro_rules! text_types {
                 }
             }
 
-            impl std::str::FromStr for $name {
-                type Err = $crate::definition::formats::Refusal;
+            impl FromStr for $name {
+                type Err = Refusal;
 
-                fn from_str(text: &str) -> Result<Self, $crate::definition::formats::Refusal> {
+                fn from_str(text: &str) -> Result<Self, Refusal> {
                     $check(text).map(|()| Self(text.to_owned()))
                 }
             }
 
             impl TryFrom<String> for $name {
-                type Error = $crate::definition::formats::Refusal;
+                type Error = Refusal;
 
-                fn try_from(text: String) -> Result<Self, $crate::definition::formats::Refusal> {
+                fn try_from(text: String) -> Result<Self, Refusal> {
                     text.parse()
                 }
             }
@@ -55,36 +55,36 @@ macro_rules! text_types {
                 }
             }
 
-            impl std::fmt::Display for $name {
-                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.write_str(&self.0)
                 }
             }
 
-            impl std::fmt::Debug for $name {
-                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     if $secret { f.write_str("…") } else { write!(f, "{:?}", self.0) }
                 }
             }
 
-            impl schemars::JsonSchema for $name {
+            impl JsonSchema for $name {
                 fn inline_schema() -> bool {
                     true
                 }
 
-                fn schema_name() -> std::borrow::Cow<'static, str> {
+                fn schema_name() -> Cow<'static, str> {
                     stringify!($name).into()
                 }
 
-                fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                    schemars::json_schema!({ "type": $kinds, "format": $format })
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!({ "type": $kinds, "format": $format })
                 }
             }
         )*
 
         /// The formats of these types.
-        pub(crate) static FORMATS: &[$crate::definition::formats::Format] = &[
-            $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
+        pub(crate) static FORMATS: &[Format] = &[
+            $(Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
         ];
     };
 }
