@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod definition;
 mod finding;
 mod fold;
+pub mod k3os;
 mod parse;
 pub mod render;
 mod schema;
