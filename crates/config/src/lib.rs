@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod definition;
 mod finding;
+mod fold;
 mod parse;
 pub mod render;
 mod schema;
@@ -31,6 +32,8 @@ pub use definition::{
         PortForward, Runtime, Size,
     },
 };
-pub use finding::{Finding, Findings, Place, nearest};
-pub use parse::{finding_at, parse, parse_node, read};
+pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use parse::{
+    finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
+};
 pub use schema::{page::reference_page, schema};
