@@ -1,14 +1,14 @@
 //! Types of the keys of `node:` that are k3OS' own: where the configuration comes from, wireless
 //! networks, the cluster to join, installation.
 
-use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
+use std::net::Ipv6Addr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    formats::{Format, Refusal},
+    formats::Refusal,
     types::{NodePath, Url, checks, text_types},
 };
 use crate::finding::{did_you_mean, listed, nearest, shown};
@@ -32,6 +32,8 @@ pub(crate) const SECTION: [&str; 14] = [
 ];
 
 text_types! {
+    /// The formats of k3OS' own keys.
+    table FORMATS [];
     /// A cloud data source: its name, or `file=PATH`, `nocloud=URL`.
     DataSource: "data-source", "string", "a data source", data_source, false;
     /// The name of a wireless network (SSID), at most 32 bytes.

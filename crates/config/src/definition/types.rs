@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    formats::{Format, Refusal},
+    formats::{Check, Format, Refusal},
     versions::{default_minor, known_versions},
 };
 use crate::{
@@ -17,12 +17,14 @@ use crate::{
 
 pub(crate) mod checks;
 
+pub(crate) use checks::kubelet_may_set;
+
 /// Makes text types and the table of their formats.
 macro_rules! text_types {
-    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+    ($(#[$table_meta:meta])* table $table:ident [$($more:expr),* $(,)?]; $($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
         $(
             $(#[$meta])*
-            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
             #[serde(try_from = "String", into = "String")]
             pub struct $name(String);
 
@@ -33,18 +35,18 @@ macro_rules! text_types {
                 }
             }
 
-            impl FromStr for $name {
-                type Err = Refusal;
+            impl std::str::FromStr for $name {
+                type Err = $crate::definition::formats::Refusal;
 
-                fn from_str(text: &str) -> Result<Self, Refusal> {
+                fn from_str(text: &str) -> Result<Self, $crate::definition::formats::Refusal> {
                     $check(text).map(|()| Self(text.to_owned()))
                 }
             }
 
             impl TryFrom<String> for $name {
-                type Error = Refusal;
+                type Error = $crate::definition::formats::Refusal;
 
-                fn try_from(text: String) -> Result<Self, Refusal> {
+                fn try_from(text: String) -> Result<Self, $crate::definition::formats::Refusal> {
                     text.parse()
                 }
             }
@@ -55,70 +57,62 @@ macro_rules! text_types {
                 }
             }
 
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Display for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str(&self.0)
                 }
             }
 
-            impl fmt::Debug for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Debug for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     if $secret { f.write_str("…") } else { write!(f, "{:?}", self.0) }
                 }
             }
 
-            impl JsonSchema for $name {
+            impl schemars::JsonSchema for $name {
                 fn inline_schema() -> bool {
                     true
                 }
 
-                fn schema_name() -> Cow<'static, str> {
+                fn schema_name() -> std::borrow::Cow<'static, str> {
                     stringify!($name).into()
                 }
 
-                fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({ "type": $kinds, "format": $format })
+                fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    schemars::json_schema!({ "type": $kinds, "format": $format })
                 }
             }
         )*
 
-        /// The formats of these types.
-        pub(crate) static FORMATS: &[Format] = &[
-            $(Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
+        $(#[$table_meta])*
+        pub(crate) static $table: &[$crate::definition::formats::Format] = &[
+            $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
+            $($more,)*
         ];
     };
 }
 
 pub(crate) use text_types;
 
+const fn format(name: &'static str, expectation: &'static str, check: Check) -> Format {
+    Format {
+        name,
+        expectation,
+        check,
+        secret: false,
+    }
+}
+
 pub mod network;
 pub mod system;
 
-pub(crate) use checks::kubelet_may_set;
-
-/// The formats of the types that are not text inside.
-pub(crate) static COMPOUND: &[Format] = &[
-    Format {
-        name: "size",
-        expectation: "a size such as 4GiB",
-        check: checks::size,
-        secret: false,
-    },
-    Format {
-        name: "kubernetes-version",
-        expectation: "a version such as 1.36 or 1.36.3",
-        check: checks::kubernetes_version,
-        secret: false,
-    },
-    Format {
-        name: "port-forward",
-        expectation: "ports such as \"8080:80\"",
-        check: checks::port_forward,
-        secret: false,
-    },
-];
-
 text_types! {
+    /// The formats of this module.
+    table FORMATS [
+        format("size", "a size such as 4GiB", checks::size),
+        format("kubernetes-version", "a version such as 1.36 or 1.36.3", checks::kubernetes_version),
+        format("port-forward", "ports such as \"8080:80\"", checks::port_forward),
+    ];
     /// A host name as RFC 1123 and Kubernetes have it: lower-case letters, digits, `-` and `.`.
     Hostname: "hostname", "string", "text", checks::hostname, false;
     /// A public SSH key as in `authorized_keys`, options before it allowed; or where keys are
@@ -127,8 +121,6 @@ text_types! {
     /// A password: a hash of crypt(5), such as `openssl passwd -6` prints, or plain text, which
     /// does not begin with `$`.
     Password: "password", "string", "a password", checks::password, true;
-    /// A password hash of crypt(5), such as `openssl passwd -6` prints.
-    PasswordHash: "password-hash", "string", "a password hash", checks::password_hash, true;
     /// The key of a Kubernetes label.
     LabelKey: "label-key", "string", "a label key", checks::label_key, false;
     /// The value of a Kubernetes label; a number or boolean is taken as it is written.
