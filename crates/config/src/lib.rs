@@ -16,9 +16,11 @@ pub mod bundle;
 pub mod definition;
 mod finding;
 pub mod k3s;
+mod fold;
 mod parse;
 pub mod render;
 mod schema;
+mod unit;
 mod yaml;
 
 pub use definition::{
@@ -31,6 +33,8 @@ pub use definition::{
         PortForward, Runtime, Size,
     },
 };
-pub use finding::{Finding, Findings, Place, nearest};
-pub use parse::{finding_at, parse, parse_node, read};
+pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use parse::{
+    finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
+};
 pub use schema::{page::reference_page, schema};

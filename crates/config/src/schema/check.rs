@@ -217,7 +217,9 @@ impl<'a> Checker<'a> {
             let properties = self.root.follow(schema).get("properties");
             properties.is_some_and(|properties| properties.get(key).is_some())
         };
-        let found = sections.iter().find(|(_, schema)| has(schema));
+        let found = sections
+            .iter()
+            .find(|(name, schema)| *name != "k3os" && has(schema));
         found.map(|(name, _)| name.clone())
     }
 
@@ -285,7 +287,7 @@ impl<'a> Checker<'a> {
                 self.add(place, path, "out-of-range", message, None);
                 None
             }
-            Kind::Null | Kind::Text => None,
+            Kind::Null | Kind::Text | Kind::Binary => None,
         }
     }
 
@@ -345,6 +347,9 @@ impl<'a> Checker<'a> {
                 {
                     Some(format!("make it a list: {}", written(&format!("[{text}]"))))
                 }
+                Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) if secret => {
+                    Some("put it in quotes".to_owned())
+                }
                 _ => None,
             },
             Data::List(items) if takes("string") && items.len() == 1 => {
@@ -380,7 +385,7 @@ fn fits(schema: &Map<String, Json>, value: &Value) -> bool {
             Kind::Bool(_) => takes(&["boolean"]),
             Kind::Integer(_) => takes(&["integer", "number"]),
             Kind::Float(_) => takes(&["number"]),
-            Kind::Text => takes(&["string"]),
+            Kind::Text | Kind::Binary => takes(&["string"]),
         },
     }
 }

@@ -70,7 +70,10 @@ fn collect(root: &Root, schema: &Map<String, Json>, path: &str, rows: &mut Vec<[
             None => "none".to_owned(),
         };
         rows.push([format!("`{path}`"), takes(root, target), default, meaning]);
-        inner(root, target, &path, rows);
+        if key != "k3os" {
+            // Its keys are listed in their other place.
+            inner(root, target, &path, rows);
+        }
     }
 }
 
