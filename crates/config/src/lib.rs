@@ -15,8 +15,8 @@
 pub mod bundle;
 pub mod definition;
 mod finding;
-pub mod k3s;
 mod fold;
+pub mod k3s;
 mod parse;
 pub mod render;
 mod schema;

@@ -46,6 +46,7 @@ fn find(name: &str) -> Option<&'static Format> {
         types::FORMATS,
         types::COMPOUND,
         super::k3os::FORMATS,
+        super::kubeadm::FORMATS,
         types::network::FORMATS,
         types::system::FORMATS,
     ]

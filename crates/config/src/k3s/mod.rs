@@ -19,6 +19,7 @@ mod apply;
 mod args;
 mod component;
 mod flags;
+mod node;
 mod page;
 mod plan;
 mod table;
@@ -26,8 +27,10 @@ mod table;
 mod tests;
 pub mod token;
 
+pub(crate) use apply::ipv4_network;
 pub use args::{Args, Given, parse as parse_args};
 pub use flags::{Flag, Role, Roles, Takes, Verdict, flag, flag_of_variable, flags};
+pub use node::of_node;
 pub use page::page;
 pub use plan::{Action, Addon, Argument, ClusterPlan, ExternalEtcd, Input, Join, Plan, plan};
 
@@ -39,7 +42,8 @@ pub struct Note {
     /// The kind, stable over versions:
     /// `k3s-flag-not-needed`, `k3s-flag-no-equivalent`, `k3s-flag-unknown`, `k3s-flag-value`,
     /// `k3s-flag-role`, `k3s-argument`, `k3s-variable-unknown`, `k3s-server-url`, `k3s-token`,
-    /// `k3s-token-authority`, `k3s-token-short`, `k3s-taint`, `k3s-label`.
+    /// `k3s-token-authority`, `k3s-token-short`, `k3s-taint`, `k3s-label`,
+    /// `join-trust`, `kubeadm-fields`.
     pub code: &'static str,
     /// What is so and why. Never a secret.
     pub message: String,

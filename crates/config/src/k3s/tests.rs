@@ -403,9 +403,11 @@ proptest! {
 
     #[test]
     fn every_word_is_accounted_for(words in proptest::collection::vec("[a-z-]{1,6}", 0..8)) {
-        // A word is a role, a flag, a value, or noted.
+        // A word is a role, a flag, a value, noted, or the end of the flags.
         let args = parse_args(&words);
-        let spoken = usize::from(args.role.is_some()) + 2 * args.given.len() + 2 * args.notes.len();
+        let spoken = usize::from(args.role.is_some())
+            + usize::from(words.iter().any(|word| word == "--"))
+            + 2 * args.given.len() + 2 * args.notes.len();
         prop_assert!(spoken >= words.len(), "{:?} {:?}", words, args);
     }
 }
