@@ -17,6 +17,7 @@ pub mod definition;
 mod finding;
 mod fold;
 pub mod k3os;
+pub mod k3s;
 mod parse;
 pub mod render;
 mod schema;

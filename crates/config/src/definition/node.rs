@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     k3os::{Argument, DataSource, FileSource, InstallConfig, ServerUrl, Token, Wifi},
+    kubeadm::KubeadmConfig,
     network::NetworkConfig,
     system::{
         GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
@@ -88,7 +89,7 @@ pub struct NodeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_url: Option<ServerUrl>,
     /// What lets this node join, or others join it: a bootstrap token of kubeadm,
-    /// `abcdef.0123456789abcdef`.
+    /// `abcdef.0123456789abcdef`, or any other secret, from which each node derives the same one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
     /// Arguments of k3s: `server` or `agent`, then flags. What kubeadm has too is carried over;
@@ -124,6 +125,9 @@ pub struct NodeConfig {
     pub kernel_args: Vec<KernelArgument>,
     /// Web proxies.
     pub proxy: ProxyConfig,
+
+    /// What is laid over kubeadm's configuration.
+    pub kubeadm: KubeadmConfig,
 }
 
 /// A file that is written at each boot.
