@@ -15,4 +15,4 @@ mod tests;
 mod value;
 
 pub(crate) use reader::read;
-pub(crate) use value::{Data, Entry, Kind, Scalar, Value};
+pub(crate) use value::{Data, Entry, Kind, Scalar, Span, Value};
