@@ -243,7 +243,7 @@ impl Effective {
 
     /// The same as YAML.
     pub fn to_yaml(&self, show_secrets: bool) -> String {
-        crate::render::yaml_text(&self.to_json(show_secrets))
+        crate::render::yaml(&self.to_json(show_secrets))
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod legacy;
 mod reader;
 mod resolve;
 mod source;
+mod tabs;
 #[cfg(test)]
 mod tests;
 mod value;
