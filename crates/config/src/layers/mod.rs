@@ -24,6 +24,7 @@ use merge::Layer;
 
 use crate::{
     Finding, NodeConfig, Place, Severity,
+    definition::k3os::SECTION,
     finding::Collector,
     k3os::{Input, Warning},
 };
@@ -113,12 +114,17 @@ impl std::fmt::Debug for Effective {
     }
 }
 
+/// The name of all sources together, in findings that no one source is to blame for.
+const WHOLE: &str = "all sources";
+/// Warnings about how one source is written; all others are about what is in force.
+const OF_ONE_SOURCE: [&str; 3] = ["unquoted-octal", "one-entry", "changed-value"];
+
 /// Merges all sources. `k3os` as k3OS merges them, then `native`, low to high.
 pub fn effective(k3os: &[Input], native: &[NativeInput]) -> Effective {
     let merged = crate::k3os::merge(k3os);
     let translated = k3os::translate(k3os, &merged);
     let mut findings: Vec<Finding> = merged.warnings.iter().map(of_k3os).collect();
-    findings.extend(translated.findings);
+    findings.extend(translated.findings.into_iter().filter(is_of_one_source));
     let mut sources: Vec<SourceState> = k3os
         .iter()
         .map(|input| SourceState {
@@ -152,16 +158,15 @@ pub fn effective(k3os: &[Input], native: &[NativeInput]) -> Effective {
     }
     merge::without_nulls(&mut keys);
 
-    // Rules between keys hold for the whole, not only within one source.
+    // Rules between keys hold for the whole, not only within one source; and what is worth a
+    // word is what is in force.
     let whole = lenient::value_at(&Json::Object(keys), Place::START);
-    let kept = lenient::keep(
-        "merged configuration",
-        whole,
-        Collector::unlimited("merged configuration"),
-        Indices::new(),
-    );
-    let errors = kept.findings.into_iter();
-    findings.extend(errors.filter(|finding| finding.severity == Severity::Error));
+    let kept = lenient::keep(WHOLE, whole, Collector::unlimited(WHOLE), Indices::new());
+    let placed = kept.findings.into_iter().map(|finding| {
+        let of_k3os = |name: &str| k3os.iter().any(|input| input.name == name);
+        at_origin(finding, &origins, of_k3os)
+    });
+    findings.extend(placed);
     let node = serde_json::from_value(Json::Object(kept.keys.clone())).unwrap_or_default();
 
     let mut seen = HashSet::new();
@@ -180,6 +185,11 @@ pub fn effective(k3os: &[Input], native: &[NativeInput]) -> Effective {
             .filter(|finding| finding.file == source.name && finding.severity == Severity::Error);
         source.problems = own.map(ToString::to_string).collect();
     }
+    // There is always a command line; it is a source where it says something.
+    let speaks = |name: &str| origins.values().flatten().any(|one| one.source == name);
+    sources.retain(|source| {
+        source.name != "cmdline" || !source.problems.is_empty() || speaks(&source.name)
+    });
     Effective {
         node,
         keys: kept.keys,
@@ -204,7 +214,7 @@ fn native_layer(input: &NativeInput, findings: &mut Vec<Finding>) -> (Layer, boo
         }
     };
     let kept = lenient::read(&input.name, bytes);
-    findings.extend(kept.findings);
+    findings.extend(kept.findings.into_iter().filter(is_of_one_source));
     if kept.usable {
         layer.keys = kept.keys;
         layer.places = kept.places;
@@ -212,11 +222,49 @@ fn native_layer(input: &NativeInput, findings: &mut Vec<Finding>) -> (Layer, boo
     (layer, kept.usable)
 }
 
+/// Whether a finding about one source stands whatever the others say.
+fn is_of_one_source(finding: &Finding) -> bool {
+    finding.severity == Severity::Error || OF_ONE_SOURCE.contains(&finding.code)
+}
+
+/// Puts a finding about the whole where the source in force has the key.
+fn at_origin(
+    finding: Finding,
+    origins: &BTreeMap<String, Vec<Origin>>,
+    of_k3os: impl Fn(&str) -> bool,
+) -> Finding {
+    let mut key = finding.path.as_str();
+    let origin = loop {
+        if let Some(origin) = origins.get(key).and_then(|all| all.last()) {
+            break origin;
+        }
+        match key.rfind(['.', '[']) {
+            Some(at) => key = &key[..at],
+            None => return finding,
+        }
+    };
+    let place = origin.place.unwrap_or(Place::START);
+    let first = finding.path.split(['.', '[']).next().unwrap_or_default();
+    let section = of_k3os(&origin.source) && SECTION.contains(&first);
+    Finding {
+        file: origin.source.clone(),
+        line: place.line,
+        column: place.column,
+        path: if section {
+            format!("k3os.{}", finding.path)
+        } else {
+            finding.path
+        },
+        ..finding
+    }
+}
+
 fn of_k3os(warning: &Warning) -> Finding {
     let place = warning.place.unwrap_or(Place::START);
-    // A source that is skipped as a whole may have held everything.
+    // What is lost was meant; what is unknown or there twice may be of another system.
     let severity = match warning.code {
-        "unreadable" => Severity::Error,
+        "unreadable" | "wrong-shape" | "no-text-form" | "not-utf-8" | "not-a-truth-value"
+        | "bad-merge" => Severity::Error,
         _ => Severity::Warning,
     };
     Finding {
