@@ -19,7 +19,9 @@ pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
     flannel_manifest_at, flannel_subnet_env,
 };
-pub use kubeadm::{kubeadm_config, kubeadm_init, kubeadm_patches, plan};
+pub use kubeadm::{
+    bootstrap_token, expected_pods, kubeadm_config, kubeadm_init, kubeadm_patches, plan,
+};
 pub use pods::PodNetwork;
 pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
