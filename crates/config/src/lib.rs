@@ -13,6 +13,7 @@
 //! ```
 
 pub mod bundle;
+pub mod check;
 pub mod definition;
 mod finding;
 mod fold;
