@@ -49,9 +49,15 @@ pub fn guess(bytes: &[u8]) -> Option<Format> {
         Some(Format::Kubeadm)
     } else if has("variant") || ["etcd", "locksmith", "flannel"].iter().any(|key| has(key)) {
         Some(Format::Butane)
-    } else if ["k3os", "ssh_authorized_keys", "boot_cmd", "run_cmd", "init_cmd"]
-        .iter()
-        .any(|key| has(key))
+    } else if [
+        "k3os",
+        "ssh_authorized_keys",
+        "boot_cmd",
+        "run_cmd",
+        "init_cmd",
+    ]
+    .iter()
+    .any(|key| has(key))
     {
         Some(Format::K3os)
     } else {

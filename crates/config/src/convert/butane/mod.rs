@@ -12,7 +12,7 @@ use super::{
     Converted,
     ignition::{self, schema},
     report::{Report, join},
-    tree::{Data, Node},
+    tree::{Data, Node, fits},
 };
 use crate::{
     finding::{Place, did_you_mean, listed, nearest, shown},
@@ -35,6 +35,9 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
                 value.described()
             ),
         );
+    }
+    if let Err(message) = fits(&value) {
+        return Report::unreadable(file, value.span.start, message);
     }
     let mut report = Report::new(file);
     for note in notes {
@@ -76,7 +79,10 @@ fn word(value: &Value, key: &str, report: &mut Report) -> Option<(String, Place)
     match entry.map(|entry| &entry.value.data) {
         None => {
             let known = if key == "variant" {
-                format!("`variant` is missing; it is one of {}", listed(Variant::NAMES))
+                format!(
+                    "`variant` is missing; it is one of {}",
+                    listed(Variant::NAMES)
+                )
             } else {
                 "`version` is missing, such as 1.5.0".to_owned()
             };

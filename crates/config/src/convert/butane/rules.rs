@@ -97,7 +97,11 @@ impl Rules<'_> {
             .collect();
         if let [_, .., last] = given.as_slice() {
             // The first version names the other one of the two that it has.
-            let blamed = if self.variant.spec == 0 { "inline" } else { last };
+            let blamed = if self.variant.spec == 0 {
+                "inline"
+            } else {
+                last
+            };
             self.invalid(
                 resource,
                 blamed,
@@ -272,8 +276,11 @@ impl Rules<'_> {
         }
         for item in devices {
             if !item.as_text().is_some_and(|path| path.starts_with('/')) {
-                self.report
-                    .invalid(&item.path, item.place, "must be the absolute path of a disk");
+                self.report.invalid(
+                    &item.path,
+                    item.place,
+                    "must be the absolute path of a disk",
+                );
             }
         }
         let luks = device.below("luks");
@@ -324,11 +331,7 @@ impl Rules<'_> {
     fn layout(&mut self, device: &Node, layout: &str, luks: &Node, mirrored: bool) {
         if self.variant.fcos < 6 {
             if !matches!(layout, "aarch64" | "ppc64le" | "x86_64") {
-                self.invalid(
-                    device,
-                    "layout",
-                    "must be one of aarch64, ppc64le, x86_64",
-                );
+                self.invalid(device, "layout", "must be one of aarch64, ppc64le, x86_64");
             }
             return;
         }
@@ -431,7 +434,10 @@ impl Rules<'_> {
                 let known = match key.as_str() {
                     "name" | "sshAuthorizedKeys" | "sshAuthorizedKeysLocal" => true,
                     "passwordHash" => self.variant.minor >= 13,
-                    _ => node.data == Data::Null || matches!(&node.data, Data::List(items) if items.is_empty()),
+                    _ => {
+                        node.data == Data::Null
+                            || matches!(&node.data, Data::List(items) if items.is_empty())
+                    }
                 };
                 if !known {
                     self.report.invalid(
@@ -442,7 +448,11 @@ impl Rules<'_> {
                 }
             }
             if user.text("name") != Some("core") && !user.is_bad("name") {
-                self.invalid(user, "name", "only the user core is possible in this variant");
+                self.invalid(
+                    user,
+                    "name",
+                    "only the user core is possible in this variant",
+                );
             }
         }
     }

@@ -20,9 +20,10 @@ fn paths(converted: &Converted, status: Status) -> Vec<&str> {
 }
 
 fn says(converted: &Converted, path: &str, status: Status, part: &str) -> bool {
-    converted.report.iter().any(|entry| {
-        entry.path == path && entry.status == status && entry.message.contains(part)
-    })
+    converted
+        .report
+        .iter()
+        .any(|entry| entry.path == path && entry.status == status && entry.message.contains(part))
 }
 
 #[test]
@@ -55,7 +56,12 @@ fn the_usual_sections() {
             "storage.trees.0",
         ]
     );
-    assert!(says(&converted, "storage.files.3.mode", Status::Translated, "write 0644"));
+    assert!(says(
+        &converted,
+        "storage.files.3.mode",
+        Status::Translated,
+        "write 0644"
+    ));
 }
 
 #[test]
@@ -73,13 +79,32 @@ fn variants_and_versions() {
     ] {
         assert_eq!(paths(&butane(text), Status::Invalid), [path], "{text}");
     }
-    assert!(says(&butane("variant: fcs\nversion: 1.0.0\n"), "variant", Status::Invalid, "\"fcos\""));
-    let newer = butane("variant: fcos\nversion: 1.2.0\nboot_device: {layout: x86_64}\nkernel_arguments: {should_exist: [a]}\n");
-    assert_eq!(paths(&newer, Status::Unsupported), ["boot_device", "kernel_arguments"]);
+    assert!(says(
+        &butane("variant: fcs\nversion: 1.0.0\n"),
+        "variant",
+        Status::Invalid,
+        "\"fcos\""
+    ));
+    let newer = butane(
+        "variant: fcos\nversion: 1.2.0\nboot_device: {layout: x86_64}\nkernel_arguments: {should_exist: [a]}\n",
+    );
+    assert_eq!(
+        paths(&newer, Status::Unsupported),
+        ["boot_device", "kernel_arguments"]
+    );
     for (text, path) in [
-        ("variant: flatcar\nversion: 1.1.0\nstorage: {luks: [{name: a, device: /dev/a, clevis: {tpm2: true}}]}\n", "storage.luks.0.clevis"),
-        ("variant: r4e\nversion: 1.1.0\nstorage: {disks: [{device: /dev/a}]}\n", "storage.disks"),
-        ("variant: openshift\nversion: 4.14.0\nmetadata: {name: x, labels: {machineconfiguration.openshift.io/role: worker}}\npasswd: {users: [{name: core, shell: /bin/sh}]}\n", "passwd.users.0.shell"),
+        (
+            "variant: flatcar\nversion: 1.1.0\nstorage: {luks: [{name: a, device: /dev/a, clevis: {tpm2: true}}]}\n",
+            "storage.luks.0.clevis",
+        ),
+        (
+            "variant: r4e\nversion: 1.1.0\nstorage: {disks: [{device: /dev/a}]}\n",
+            "storage.disks",
+        ),
+        (
+            "variant: openshift\nversion: 4.14.0\nmetadata: {name: x, labels: {machineconfiguration.openshift.io/role: worker}}\npasswd: {users: [{name: core, shell: /bin/sh}]}\n",
+            "passwd.users.0.shell",
+        ),
     ] {
         assert_eq!(paths(&butane(text), Status::Invalid), [path], "{text}");
     }
@@ -107,8 +132,18 @@ fn rules() {
             "systemd.units.0.contents_local",
         ]
     );
-    assert!(says(&converted, "storage.files.1.bogus", Status::Unsupported, "unknown key"));
-    assert!(says(&converted, "storage.disks.0.partitions.0.number", Status::Unsupported, "number"));
+    assert!(says(
+        &converted,
+        "storage.files.1.bogus",
+        Status::Unsupported,
+        "unknown key"
+    ));
+    assert!(says(
+        &converted,
+        "storage.disks.0.partitions.0.number",
+        Status::Unsupported,
+        "number"
+    ));
     let twice = butane("variant: fcos\nversion: 1.5.0\nsystemd: {}\nsystemd: {}\n");
     assert_eq!(paths(&twice, Status::Invalid), ["systemd"]);
 }
@@ -118,7 +153,12 @@ fn container_linux_config() {
     let converted = butane(
         "etcd: {name: a}\nlocksmith: {reboot_strategy: etcd-lock}\nstorage:\n  files:\n  - path: /etc/x\n    filesystem: root\n    contents: {inline: hi}\n",
     );
-    assert!(says(&converted, "variant", Status::Invalid, "Container Linux Config"));
+    assert!(says(
+        &converted,
+        "variant",
+        Status::Invalid,
+        "Container Linux Config"
+    ));
     assert_eq!(
         paths(&converted, Status::Obsolete),
         ["etcd", "locksmith", "storage.files.0.filesystem"]
@@ -132,7 +172,10 @@ fn arguments_of_a_machine_config() {
         "variant: openshift\nversion: 4.13.0\nmetadata: {name: x, labels: {machineconfiguration.openshift.io/role: worker}}\nopenshift: {kernel_arguments: [a], fips: true}\n",
     );
     assert_eq!(converted.node["kernel_args"], json!(["a"]));
-    assert_eq!(paths(&converted, Status::Unsupported), ["metadata", "openshift.fips"]);
+    assert_eq!(
+        paths(&converted, Status::Unsupported),
+        ["metadata", "openshift.fips"]
+    );
     assert_eq!(paths(&converted, Status::Invalid), Vec::<&str>::new());
 }
 

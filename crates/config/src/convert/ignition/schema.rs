@@ -58,10 +58,7 @@ const fn sugar(name: &'static str, since: u8, kind: Type) -> Field {
 const TEXTS: Type = Type::List(&Type::Text);
 
 static VERIFICATION: [Field; 1] = [field("hash", 0, Type::Text)];
-static HEADER: [Field; 2] = [
-    field("name", 1, Type::Text),
-    field("value", 1, Type::Text),
-];
+static HEADER: [Field; 2] = [field("name", 1, Type::Text), field("value", 1, Type::Text)];
 static CONTENTS: [Field; 6] = [
     field("source", 0, Type::Text),
     field("compression", 0, Type::Text),
@@ -137,10 +134,7 @@ static PASSWD: [Field; 2] = [
     field("groups", 0, Type::List(&Type::Map(&GROUP))),
     field("users", 0, Type::List(&Type::Map(&USER))),
 ];
-static OWNER: [Field; 2] = [
-    field("id", 0, Type::Number),
-    field("name", 0, Type::Text),
-];
+static OWNER: [Field; 2] = [field("id", 0, Type::Number), field("name", 0, Type::Text)];
 static DIRECTORY: [Field; 5] = [
     field("path", 0, Type::Text),
     field("overwrite", 0, Type::Truth),
@@ -504,6 +498,7 @@ fn typed(kind: &Type, scalar: &Scalar, names: Names) -> Option<Data> {
     let yaml = names == Names::Snake;
     match (kind, scalar.kind) {
         (Type::Text, Kind::Text) => Some(Data::Text(scalar.text.clone())),
+        (Type::Text, Kind::Binary) => None,
         // go-yaml takes any scalar as text, as it is written.
         (Type::Text, _) if yaml => Some(Data::Text(scalar.text.clone())),
         (Type::Truth, Kind::Bool(truth)) => Some(Data::Truth(truth)),

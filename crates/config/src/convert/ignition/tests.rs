@@ -49,9 +49,10 @@ fn invalid(minor: u8, rest: Json, expected: &[&str]) {
 }
 
 fn says(converted: &Converted, path: &str, status: Status, part: &str) -> bool {
-    converted.report.iter().any(|entry| {
-        entry.path == path && entry.status == status && entry.message.contains(part)
-    })
+    converted
+        .report
+        .iter()
+        .any(|entry| entry.path == path && entry.status == status && entry.message.contains(part))
 }
 
 #[test]
@@ -96,7 +97,11 @@ fn hashes_are_of_the_unpacked_data() {
     };
     // Of "hello\n".
     let right = packed("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
-    assert!(right.node.contains_key("write_files"), "{:#?}", right.report);
+    assert!(
+        right.node.contains_key("write_files"),
+        "{:#?}",
+        right.report
+    );
     let wrong = packed(&"0".repeat(64));
     assert!(!wrong.node.contains_key("write_files"));
     assert!(says(
@@ -148,12 +153,12 @@ fn accounts() {
     let converted = spec(
         2,
         json!({"passwd": {
-            "groups": [{"name": "ops", "gid": 1200}],
-            "users": [
-                {"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKq a"], "shell": "/bin/zsh", "passwordHash": "$6$salt$hash"},
-                {"name": "ops", "uid": 1100, "passwordHash": "$6$salt$hash", "groups": ["adm"], "homeDir": "/home/ops", "noCreateHome": true},
-                {"name": "gone", "shouldExist": false},
-            ]}}),
+        "groups": [{"name": "ops", "gid": 1200}],
+        "users": [
+            {"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKq a"], "shell": "/bin/zsh", "passwordHash": "$6$salt$hash"},
+            {"name": "ops", "uid": 1100, "passwordHash": "$6$salt$hash", "groups": ["adm"], "homeDir": "/home/ops", "noCreateHome": true},
+            {"name": "gone", "shouldExist": false},
+        ]}}),
     );
     assert_eq!(
         Json::Object(converted.node.clone()),
@@ -214,7 +219,10 @@ fn units_and_links() {
         json!(["mkdir -p -- /etc && ln -sfT -- '/etc/it'\\''s' /etc/x"])
     );
     for path in ["systemd.units.0.contents", "systemd.units.4.contents"] {
-        assert!(says(&converted, path, Status::Translated, "[Install]"), "{path}");
+        assert!(
+            says(&converted, path, Status::Translated, "[Install]"),
+            "{path}"
+        );
     }
 }
 
@@ -244,10 +252,16 @@ fn versions() {
     }
     let first = ignition(&json!({"ignitionVersion": 1, "storage": {}}));
     assert!(says(&first, "ignitionVersion", Status::Invalid, "spec 1"));
-    assert_eq!(paths(&ignition(&json!({})), Status::Invalid), ["ignition.version"]);
+    assert_eq!(
+        paths(&ignition(&json!({})), Status::Invalid),
+        ["ignition.version"]
+    );
     assert_eq!(paths(&ignition(&json!([])), Status::Invalid), ["."]);
     let cut = convert(Format::Ignition, "x", b"{\"ignition\":\n {\"version\":");
-    assert_eq!((cut.report[0].line, cut.report[0].column), (Some(2), Some(13)));
+    assert_eq!(
+        (cut.report[0].line, cut.report[0].column),
+        (Some(2), Some(13))
+    );
 }
 
 #[test]
@@ -281,8 +295,18 @@ fn unknown_and_obsolete_keys() {
             "systemd.units.0.enable",
         ]
     );
-    assert!(says(&converted, "Storage", Status::Unsupported, "\"storage\""));
-    assert!(says(&converted, "kernelArguments", Status::Unsupported, "3.3"));
+    assert!(says(
+        &converted,
+        "Storage",
+        Status::Unsupported,
+        "\"storage\""
+    ));
+    assert!(says(
+        &converted,
+        "kernelArguments",
+        Status::Unsupported,
+        "3.3"
+    ));
     assert!(says(
         &converted,
         "passwd.users.0.sshAuthorizedKey",
@@ -516,7 +540,11 @@ fn uncovered(json: &Json, report: &[super::super::Entry]) -> Vec<String> {
             Json::Array(items) => {
                 for (number, item) in items.iter().enumerate() {
                     let path = below(number.to_string());
-                    let depth = if depth == 1 && item.is_object() { path.len() } else { depth };
+                    let depth = if depth == 1 && item.is_object() {
+                        path.len()
+                    } else {
+                        depth
+                    };
                     walk(item, &path, depth, out);
                 }
             }
@@ -557,9 +585,21 @@ fn any_document() -> impl Strategy<Value = Json> {
         any::<bool>().prop_map(Json::from),
         (0..5000i64).prop_map(Json::from),
         prop::sample::select(vec![
-            "/a", "/etc/hostname", "data:,x", "data:;base64,aGk=", "core", "a.service", "x",
-            "[A]\nB=c\n", "https://x/y", "gzip", "xfs", "3.4.0", "é\u{0}\u{1}",
-        ]).prop_map(Json::from),
+            "/a",
+            "/etc/hostname",
+            "data:,x",
+            "data:;base64,aGk=",
+            "core",
+            "a.service",
+            "x",
+            "[A]\nB=c\n",
+            "https://x/y",
+            "gzip",
+            "xfs",
+            "3.4.0",
+            "é\u{0}\u{1}",
+        ])
+        .prop_map(Json::from),
     ];
     let tree = leaf.prop_recursive(6, 60, 6, move |inner| {
         prop_oneof![
@@ -569,7 +609,11 @@ fn any_document() -> impl Strategy<Value = Json> {
         ]
     });
     (0..=6u8, tree).prop_map(|(minor, tree)| {
-        let mut tree = if tree.is_object() { tree } else { json!({"storage": {"files": tree}}) };
+        let mut tree = if tree.is_object() {
+            tree
+        } else {
+            json!({"storage": {"files": tree}})
+        };
         tree["ignition"] = json!({"version": format!("3.{minor}.0")});
         tree
     })

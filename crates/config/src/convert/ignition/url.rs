@@ -84,14 +84,12 @@ fn authority(text: &str) -> bool {
     let (user, host) = text
         .rsplit_once('@')
         .map_or((None, text), |(user, host)| (Some(user), host));
-    let in_user = |letter: char| {
-        letter.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(letter)
-    };
+    let in_user =
+        |letter: char| letter.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(letter);
     if user.is_some_and(|user| !user.chars().all(in_user) || !escapes_are_whole(user)) {
         return false;
     }
-    let is_port =
-        |text: &str| text.is_empty() || text.strip_prefix(':').is_some_and(all_digits);
+    let is_port = |text: &str| text.is_empty() || text.strip_prefix(':').is_some_and(all_digits);
     let name = if host.starts_with('[') {
         let Some(end) = host.rfind(']') else {
             return false;

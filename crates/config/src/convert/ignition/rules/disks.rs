@@ -339,7 +339,9 @@ impl Rules<'_> {
                 self.invalid(
                     filesystem,
                     "format",
-                    format!("the format is not known; known are ext4, btrfs, xfs, vfat, swap{more}"),
+                    format!(
+                        "the format is not known; known are ext4, btrfs, xfs, vfat, swap{more}"
+                    ),
                 );
                 return;
             }

@@ -165,7 +165,9 @@ fn path_flaw(path: &str) -> Option<&'static str> {
     } else if !path.starts_with('/') {
         Some("the path must be absolute: it must begin with `/`")
     } else if clean(path) != path {
-        Some("the path must be written in its shortest form: no `//`, `.`, `..`, and no `/` at its end")
+        Some(
+            "the path must be written in its shortest form: no `//`, `.`, `..`, and no `/` at its end",
+        )
     } else {
         None
     }

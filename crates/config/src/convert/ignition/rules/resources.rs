@@ -51,8 +51,12 @@ impl Rules<'_> {
     pub(super) fn required_resources(&mut self, parent: &Node, key: &str) {
         for item in parent.list(key) {
             self.reference(item);
-            if ["source", "inline", "local"].iter().any(|key| item.is_bad(key))
-                || ["inline", "local"].iter().any(|key| item.get(key).is_some())
+            if ["source", "inline", "local"]
+                .iter()
+                .any(|key| item.is_bad(key))
+                || ["inline", "local"]
+                    .iter()
+                    .any(|key| item.get(key).is_some())
             {
                 continue;
             }

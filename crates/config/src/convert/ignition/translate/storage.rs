@@ -227,7 +227,11 @@ impl Translator<'_> {
                     "nothing is appended to files of the image; write the whole file, or a drop-in beside it",
                 );
             }
-            _ => return blame("data is appended only to contents that stand unpacked in the document"),
+            _ => {
+                return blame(
+                    "data is appended only to contents that stand unpacked in the document",
+                );
+            }
         };
         for resource in appended {
             match self.resources.content(resource)? {
@@ -277,10 +281,12 @@ impl Translator<'_> {
         let device = node.text("device").unwrap_or_default();
         let format = node.text("format").unwrap_or_default();
         if format == "swap" {
-            self.translated(wanted, "becomes an item of `swap`; the swap space must be there");
+            self.translated(
+                wanted,
+                "becomes an item of `swap`; the swap space must be there",
+            );
             let item = json!({"device": device});
-            self.native
-                .push("swap", item, &wanted.path, wanted.place);
+            self.native.push("swap", item, &wanted.path, wanted.place);
             return;
         }
         let mut options: Vec<&str> = node
