@@ -14,6 +14,7 @@
 
 pub mod bundle;
 pub mod check;
+pub mod convert;
 pub mod definition;
 mod finding;
 mod fold;
