@@ -25,7 +25,13 @@ fn help_of_config_check() {
 fn everything_is_told_at_once() {
     let place = files();
     let said = place.run(&[
-        "config", "check", "lifeboat.yaml", "k3os.yaml", "node.yaml", "broken.yaml", "none.yaml",
+        "config",
+        "check",
+        "lifeboat.yaml",
+        "k3os.yaml",
+        "node.yaml",
+        "broken.yaml",
+        "none.yaml",
     ]);
     assert!(!said.contains("Pl4in"), "{said}");
     insta::assert_snapshot!(said);

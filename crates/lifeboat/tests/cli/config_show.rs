@@ -121,14 +121,32 @@ fn a_key_is_explained() {
     let place = native_node();
     let explain = |key: &str, more: &[&str]| {
         let said = place.run(
-            &[&["config", "show", "--root", "root", "--explain", key], more].concat(),
+            &[
+                &["config", "show", "--root", "root", "--explain", key],
+                more,
+            ]
+            .concat(),
         );
         said.split("--- stderr").next().unwrap().to_owned()
     };
-    let keys = ["hostname", "k3os.token", "install", "labels.own", "boot_cmd", "locale"];
+    let keys = [
+        "hostname",
+        "k3os.token",
+        "install",
+        "labels.own",
+        "boot_cmd",
+        "locale",
+    ];
     let said: String = keys.iter().map(|key| explain(key, &[])).collect();
     insta::assert_snapshot!(said);
     insta::assert_snapshot!(explain("token", &["--show-secrets", "--format", "json"]));
     insta::assert_snapshot!(explain("hostname", &["--as", "k3os"]));
-    insta::assert_snapshot!(place.run(&["config", "show", "--explain", "hostnam", "--root", "root"]));
+    insta::assert_snapshot!(place.run(&[
+        "config",
+        "show",
+        "--explain",
+        "hostnam",
+        "--root",
+        "root"
+    ]));
 }

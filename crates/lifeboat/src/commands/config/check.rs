@@ -164,7 +164,11 @@ fn text(facts: &Facts) -> String {
             (errors, 0) => several(errors, "error"),
             (0, warnings) => several(warnings, "warning"),
             (errors, warnings) => {
-                format!("{}, {}", several(errors, "error"), several(warnings, "warning"))
+                format!(
+                    "{}, {}",
+                    several(errors, "error"),
+                    several(warnings, "warning")
+                )
             }
         };
         let _ = writeln!(text, "{}: {kind}: {said}", file.file);
