@@ -13,10 +13,14 @@
 //! ```
 
 pub mod bundle;
+pub mod check;
 pub mod convert;
 pub mod definition;
 mod finding;
+mod fold;
 pub mod k3os;
+pub mod k3s;
+pub mod layers;
 mod parse;
 pub mod render;
 mod schema;
@@ -33,6 +37,9 @@ pub use definition::{
         PortForward, Runtime, Size,
     },
 };
-pub use finding::{Finding, Findings, Place, nearest};
-pub use parse::{finding_at, parse, parse_node, read};
+pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use layers::{Effective, NativeInput, effective};
+pub use parse::{
+    finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
+};
 pub use schema::{page::reference_page, schema};

@@ -9,8 +9,9 @@ use std::{
 use anyhow::Result;
 use lifeboat_archive::{Lock, Mirrors};
 use lifeboat_config::{
-    Cni, Definition, Size,
+    Cni, Definition, Runtime, Size,
     definition::image::{DiskLayout, KubernetesSource},
+    render::{self, Facts},
 };
 use lifeboat_image::{Component, DiskSizes, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
@@ -273,11 +274,19 @@ fn payload(
 
 /// The system pods of a definition.
 fn expected(definition: &Definition) -> Expected {
-    match definition.image.cni {
+    let image = &definition.image;
+    let mut expected = match image.cni {
         Cni::Flannel => Expected::default().with("kube-flannel", "kube-flannel-"),
         Cni::Bridge => Expected::default(),
         Cni::None => Expected::without_network(),
-    }
+    };
+    // Neither version nor name says anything about them.
+    let facts = Facts::new("0", Runtime::Containerd, image.cni, "node");
+    let system = render::expected_pods(&definition.node, &facts);
+    expected
+        .pods
+        .retain(|(namespace, pod)| namespace != "kube-system" || system.contains(&pod.as_str()));
+    expected
 }
 
 /// The image's version: the time of its newest package, so that versions sort by age.

@@ -21,6 +21,8 @@ mod script;
 mod shapes;
 pub(crate) mod tree;
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -70,7 +72,7 @@ impl Format {
 }
 
 /// What a conversion gives.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Converted {
     /// The file as the user named it.
     #[serde(skip)]
@@ -80,6 +82,17 @@ pub struct Converted {
     pub node: Map<String, Json>,
     /// What became of every key of the input, in the order of the document.
     pub report: Vec<Entry>,
+}
+
+/// Without the values of the node configuration, which may be secrets.
+impl fmt::Debug for Converted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Converted")
+            .field("file", &self.file)
+            .field("node", &self.node.keys().collect::<Vec<_>>())
+            .field("report", &self.report)
+            .finish()
+    }
 }
 
 impl Converted {

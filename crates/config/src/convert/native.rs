@@ -53,8 +53,20 @@ impl Native {
     /// The keys; what a strict node configuration does not take is taken out and reported.
     pub(crate) fn finish(mut self, report: &mut Report) -> Map<String, Json> {
         for _ in 0..MOST_ROUNDS {
-            let json = Json::Object(self.node.clone()).to_string();
+            let json = serde_json::to_string(&self.node).unwrap_or_default();
             let json = crate::render::yaml_safe(&json);
+            if json.len() > crate::yaml::MOST_BYTES {
+                report.unsupported(
+                    "",
+                    Place::START,
+                    format!(
+                        "the node configuration has {} bytes, of which at most {} are read; keep large files on a server, or make them part of the image",
+                        json.len(),
+                        crate::yaml::MOST_BYTES
+                    ),
+                );
+                break;
+            }
             let Err(findings) = crate::parse_node("", json.as_bytes()) else {
                 break;
             };
@@ -72,6 +84,9 @@ impl Native {
                 let origin = self.origins.remove(number);
                 self.remove(&origin);
                 report.take_back(&origin.path);
+                if report.is_spoiled(&origin.path) {
+                    continue;
+                }
                 report.unsupported(
                     &origin.path,
                     origin.place,

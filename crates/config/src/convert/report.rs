@@ -1,8 +1,9 @@
 //! What a conversion says about the keys of its input.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::DefaultHasher},
     fmt,
+    hash::{Hash as _, Hasher as _},
 };
 
 use serde::Serialize;
@@ -71,7 +72,8 @@ pub(crate) fn join(path: &str, key: impl fmt::Display) -> String {
 pub(crate) struct Report {
     file: String,
     entries: Vec<Entry>,
-    seen: HashSet<(String, Status, String)>,
+    /// Hashes of what was said.
+    seen: HashSet<u64>,
 }
 
 impl Report {
@@ -95,7 +97,9 @@ impl Report {
     ) {
         let path = if path.is_empty() { "." } else { path };
         let message = message.into();
-        if !self.seen.insert((path.to_owned(), status, message.clone())) {
+        let mut hasher = DefaultHasher::new();
+        (path, status, &message).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
             return;
         }
         let place: Option<Place> = place.into();
@@ -157,6 +161,17 @@ impl Report {
         };
         self.entries
             .retain(|entry| entry.status != Status::Translated || !below(&entry.path));
+    }
+
+    /// Whether `path`, or something below it, was said to break the rules.
+    pub(crate) fn is_spoiled(&self, path: &str) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.status == Status::Invalid
+                && entry
+                    .path
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// The entries so far.

@@ -76,7 +76,10 @@ fn run(page: &str) -> String {
     let mut parts = parts(page);
     for part in &mut parts {
         let Part::Block(block) = part else { continue };
-        let named = block.info.split(' ').find_map(|word| word.strip_prefix("file="));
+        let named = block
+            .info
+            .split(' ')
+            .find_map(|word| word.strip_prefix("file="));
         if let Some(name) = named {
             let text = block.lines.join("\n") + "\n";
             fs_err::write(folder.path().join(name), text).expect("the folder is ours");
@@ -104,7 +107,10 @@ fn run(page: &str) -> String {
 fn shell(folder: &Path, command: &str) -> Vec<String> {
     let program = Path::new(env!("CARGO_BIN_EXE_lifeboat"));
     let path = std::env::var("PATH").expect("there is a PATH");
-    let folder_of = program.parent().expect("a program is in a folder").display();
+    let folder_of = program
+        .parent()
+        .expect("a program is in a folder")
+        .display();
     let output = Command::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .current_dir(folder)
@@ -114,7 +120,10 @@ fn shell(folder: &Path, command: &str) -> Vec<String> {
         .output()
         .expect("there is a shell");
     let text = String::from_utf8(output.stdout).expect("it says text");
-    let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+    let mut lines: Vec<String> = text
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     match output.status.code() {
         Some(0) => {}
         Some(code) => lines.push(format!("[exit status {code}]")),

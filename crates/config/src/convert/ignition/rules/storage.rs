@@ -87,6 +87,8 @@ impl Rules<'_> {
                 let below = path
                     .match_indices('/')
                     .map(|(at, _)| &path[..at])
+                    // No path is longer; a hostile one would take for ever.
+                    .take_while(|parent| parent.len() <= 4096)
                     .find(|parent| links.contains(parent));
                 if let Some(parent) = below {
                     self.invalid_at(

@@ -156,20 +156,31 @@ impl Translator<'_> {
     }
 }
 
-/// Whether a mode is one that people give: each class has no more than the one before, and
-/// nothing is written or entered that cannot be read.
+/// Whether a mode is one that people give, as Butane judges: who is closer to the file may not
+/// do less, and nobody writes or enters what they cannot read.
 fn typical(mode: i64, is_directory: bool) -> bool {
     if mode == 0 {
         return true;
     }
-    let classes = [mode >> 6 & 7, mode >> 3 & 7, mode & 7];
-    let fine = |class: i64| match class {
-        0 | 4 | 6 => class == 0 || !is_directory,
-        5 | 7 => true,
-        _ => false,
-    };
-    mode & !0o7777 == 0
-        && classes[0] != 0
-        && classes.iter().all(|class| fine(*class))
-        && classes.windows(2).all(|pair| pair[1] & !pair[0] == 0)
+    if mode & !0o7777 != 0 {
+        return false;
+    }
+    // What classes farther from the owner may do.
+    let mut wider = 0;
+    for class in [mode & 7, mode >> 3 & 7, mode >> 6 & 7] {
+        let enters_only_here = class & 1 != 0 && wider & 4 != 0 && wider & 1 == 0;
+        if wider & !class != 0 || enters_only_here || class & 3 != 0 && class & 4 == 0 {
+            return false;
+        }
+        wider |= class;
+    }
+    let special_on_directory = mode & 0o4000 == 0 && (mode & 0o3000 == 0 || wider & 2 != 0);
+    let special_on_file =
+        mode & 0o1000 == 0 && (mode & 0o6000 == 0 || wider & 1 != 0 && mode & 2 == 0);
+    wider & 4 != 0
+        && if is_directory {
+            wider & 1 != 0 && special_on_directory
+        } else {
+            special_on_file
+        }
 }
