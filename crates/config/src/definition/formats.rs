@@ -47,6 +47,7 @@ fn find(name: &str) -> Option<&'static Format> {
         super::k3os::FORMATS,
         types::network::FORMATS,
         types::system::FORMATS,
+        types::units::FORMATS,
     ]
     .into_iter()
     .flatten()
