@@ -2,18 +2,21 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{Facts, POD_SUBNET, RenderedFile, SERVICE_SUBNET, network::static_networks, text};
+use serde_json::Value as Json;
+
+use super::{
+    Facts, POD_SUBNET, RenderedFile, SERVICE_SUBNET, kubeadm, network::static_networks, text,
+};
 use crate::NodeConfig;
 
 /// What is reached directly by any node: itself, its link, and the cluster's own names.
-const DIRECT: [&str; 7] = [
+const DIRECT: [&str; 6] = [
     "localhost",
     "127.0.0.0/8",
     "::1",
     "169.254.0.0/16",
     "fe80::/10",
     ".svc",
-    ".cluster.local",
 ];
 /// The networks that nodes have their addresses from, where DHCP gives them (RFC 1918, RFC 4193).
 const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
@@ -29,6 +32,11 @@ const PROXY_FILE: &str = "/etc/lifeboat/proxy.env";
 
 /// What is reached without the proxy, in the form of `NO_PROXY`.
 fn direct(node: &NodeConfig, facts: Option<&Facts>) -> String {
+    let cluster = facts.map(|facts| {
+        let plan = kubeadm::plan(node, facts);
+        kubeadm::merged_cluster(node, facts, &plan)["networking"].take()
+    });
+    let cluster = cluster.unwrap_or_default();
     let mut all: Vec<String> = Vec::new();
     let mut add = |entry: &str| {
         if !entry.is_empty() && !all.iter().any(|one| one == entry) {
@@ -37,8 +45,17 @@ fn direct(node: &NodeConfig, facts: Option<&Facts>) -> String {
     };
     node.proxy.no_proxy.iter().for_each(|one| add(one.as_str()));
     DIRECT.into_iter().for_each(&mut add);
-    add(POD_SUBNET);
-    add(SERVICE_SUBNET);
+    for (key, default) in [
+        ("podSubnet", POD_SUBNET),
+        ("serviceSubnet", SERVICE_SUBNET),
+        ("dnsDomain", "cluster.local"),
+    ] {
+        let wanted = cluster.get(key).and_then(Json::as_str).unwrap_or(default);
+        for one in wanted.split(',') {
+            let dot = if key == "dnsDomain" { "." } else { "" };
+            add(&format!("{dot}{}", one.trim()));
+        }
+    }
     let networks = static_networks(node);
     if networks.is_empty() {
         PRIVATE.into_iter().for_each(&mut add);

@@ -9,7 +9,9 @@ mod cni;
 mod environment;
 mod kernel;
 mod kubeadm;
+mod merge;
 mod network;
+mod pods;
 #[cfg(test)]
 mod properties;
 mod registries;
@@ -30,14 +32,17 @@ pub use accounts::{
 pub use certificates::{CA_BUNDLE, ca_bundle, ca_files};
 pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
-    flannel_manifest_for_one_node, flannel_subnet_env,
+    flannel_manifest_at, flannel_subnet_env,
 };
 pub use environment::{environment, proxy_files};
 pub use kernel::{
     Addon, KERNEL_ADDON, KernelPlan, ReadAddonError, kernel_addon, plan_kernel_args, read_addon,
 };
-pub use kubeadm::{kubeadm_init, kubeadm_patches};
+pub use kubeadm::{
+    bootstrap_token, expected_pods, kubeadm_config, kubeadm_init, kubeadm_patches, plan,
+};
 pub use network::{network_files, static_address, static_networks};
+pub use pods::PodNetwork;
 pub use registries::{
     CONTAINERD_HOSTS, CRIO_AUTH, named_registries, registry_files, registry_links,
 };
@@ -46,17 +51,15 @@ pub use runtime::{
 };
 pub use storage::{mount_files, mount_links, swap_files, swap_links};
 pub use system::{hosts, locale_files, module_files, sysctls, timezone_link};
+pub use text::yaml;
 pub(crate) use text::yaml_safe;
 pub use units::{Installed, image_units, install_links, unit_files, unit_links};
 pub use wifi::{WPA_SUPPLICANT, wifi_files};
 
 use crate::{Cni, NodeConfig, Runtime};
 
-/// The addresses of pods.
+/// The addresses of pods, if nothing else is configured; see [`PodNetwork`].
 pub const POD_SUBNET: &str = "10.244.0.0/16";
-/// The addresses of pods on the first node: the first /24 of [`POD_SUBNET`], which the
-/// controller manager gives to the first node.
-pub const FIRST_NODE_SUBNET: &str = "10.244.0.0/24";
 /// The addresses of services: kubeadm's default.
 pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
 /// Where flexvolume plugins are sought; /usr is read-only. Both the kubelet and the controller
@@ -66,7 +69,7 @@ pub const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 pub const CNI_CONFIG: &str = "/etc/cni/net.d";
 /// Where CNI plugins are: the payload's, then those that a pod network brings itself.
 pub const CNI_PLUGINS: [&str; 2] = ["/opt/kubernetes/current/cni", "/opt/cni/bin"];
-/// Where [`kubeadm_init`] tells kubeadm to look for [`kubeadm_patches`].
+/// Where [`kubeadm_config`] tells kubeadm to look for [`kubeadm_patches`].
 pub const KUBEADM_PATCHES: &str = "/etc/kubernetes/patches";
 
 /// What rendering needs besides the node configuration: facts of the payload and the machine.
@@ -261,7 +264,8 @@ pub fn wanted_programs(node: &NodeConfig) -> Vec<WantedProgram> {
     wanted
 }
 
-/// The file that `kubeadm init --config` reads: [`kubeadm_init`] is written here.
+/// The file that `kubeadm init --config` or `kubeadm join --config` reads: [`kubeadm_config`] is
+/// written here.
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm.yaml";
 
 /// Every file that a node writes before systemd starts, in the order of their paths: network,
@@ -270,18 +274,25 @@ pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm.yaml";
 /// ([`node_links`]), users ([`plan_accounts`], [`sudo_file`]), SSH keys, the bundle of
 /// authorities ([`ca_bundle`]) and `write_files`.
 pub fn node_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
-    let mut files = vec![
-        RenderedFile::new(KUBEADM_CONFIG, kubeadm_init(node, facts)),
-        RenderedFile::new("/etc/crictl.yaml", crictl_config(facts.runtime)),
-    ];
+    let mut files = vec![RenderedFile::new(
+        "/etc/crictl.yaml",
+        crictl_config(facts.runtime),
+    )];
     files.extend(system_files(node, &facts.node_name, Some(facts)));
-    files.extend(kubeadm_patches());
+    files.extend(kubeadm_config(node, facts).map(|content| {
+        // It may hold a token.
+        RenderedFile::secret(KUBEADM_CONFIG, content)
+    }));
+    files.extend(kubeadm_patches(node, facts));
     files.extend(module_files(node, facts.cni));
     files.extend(registry_files(node, facts.runtime));
     files.extend(runtime::runtime_files(node, facts));
     let conflist = match facts.cni {
         Cni::Flannel => Some(("10-flannel.conflist", flannel_conflist())),
-        Cni::Bridge => Some(("10-bridge.conflist", bridge_conflist(FIRST_NODE_SUBNET))),
+        Cni::Bridge => {
+            let subnet = PodNetwork::of(node, facts).first_node();
+            Some(("10-bridge.conflist", bridge_conflist(&subnet)))
+        }
         Cni::None => None,
     };
     files.extend(

@@ -222,7 +222,8 @@ fn network_file(node: &NodeConfig, interface: &Interface) -> String {
     if let Some((kind, one)) = master {
         file.set(kind, one.name.as_str())
             .set("LinkLocalAddressing", "no");
-        let primary = one.bond.as_ref().and_then(|bond| bond.primary.as_ref());
+        let bond = one.bond.as_ref().filter(|bond| bond.mode.has_primary());
+        let primary = bond.and_then(|bond| bond.primary.as_ref());
         if primary.is_some_and(|primary| primary.as_str() == name) {
             file.set("PrimarySlave", "yes");
         }

@@ -341,6 +341,30 @@ fn a_proxy_with_a_password_is_no_business_of_other_users() {
 }
 
 #[test]
+fn pods_and_services_of_the_cluster_need_no_proxy() {
+    let node = node(
+        "proxy: {http: 'http://p:1'}\nkubeadm: {cluster: {networking: {podSubnet: '10.1.0.0/16,fd00::/56', dnsDomain: k8s.example}}}\nnetwork: {interfaces: [{name: eth0, addresses: [192.0.2.7/26]}]}\nserver_url: https://cp.example:6443",
+    );
+    let files = render::node_files(&node, &facts(Runtime::Containerd));
+    let file = files
+        .iter()
+        .find(|file| file.path == "/etc/lifeboat/proxy.env");
+    let line = file
+        .unwrap()
+        .content
+        .lines()
+        .find(|line| line.starts_with("no_proxy="));
+    assert_eq!(
+        line.unwrap(),
+        "no_proxy='localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,.svc,10.1.0.0/16,fd00::/56,10.96.0.0/12,.k8s.example,192.0.2.0/26,cp.example,n1'"
+    );
+    assert_eq!(
+        render::static_address(&node),
+        Some("192.0.2.7".parse().unwrap())
+    );
+}
+
+#[test]
 fn shells_and_scripts_read_variables_as_they_are() {
     let values = [
         "it's",

@@ -127,11 +127,7 @@ pub(crate) fn prepare(line: &CommandLine) {
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
         boot.fail(
             "configuration",
-            format!(
-                "{} was skipped: {}",
-                source.name,
-                source.problems.join("; ")
-            ),
+            format!("{}: {}", source.name, source.problems.join("; ")),
         );
     }
     boot.sources = sources;
@@ -284,16 +280,14 @@ fn render_files(boot: &mut Boot, root: &Path, config: &NodeConfig) {
     if let Some(Facts {
         cni: lifeboat_config::Cni::Flannel,
         ..
-    }) = facts
+    }) = &facts
     {
         // The first pods need not wait for flanneld, which writes the same.
-        let subnet = provision::first_pod_subnet();
-        if let Some(first) = subnet {
-            let written = write_file(
-                Path::new("/run/flannel/subnet.env"),
-                render::flannel_subnet_env(&first).as_bytes(),
-                0o644,
-            );
+        let text = facts
+            .as_ref()
+            .and_then(|facts| provision::flannel_subnet_env(config, facts));
+        if let Some(text) = text {
+            let written = write_file(Path::new("/run/flannel/subnet.env"), text.as_bytes(), 0o644);
             boot.step("pod network", written);
         }
     }
