@@ -84,9 +84,11 @@ fn registration(facts: &Facts, plan: &Plan) -> Json {
             json!({ "key": key, "value": value, "effect": effect })
         })
         .collect();
+    let own = facts.labels.iter();
     let labels: Vec<String> = plan
         .labels
         .iter()
+        .chain(own.filter(|(key, _)| !plan.labels.contains_key(*key)))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let mut registration = json!({

@@ -13,7 +13,7 @@ mod system;
 mod tests;
 pub(crate) mod text;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
@@ -75,6 +75,8 @@ pub struct Facts {
     pub image_stores: Vec<String>,
     /// Phases of `kubeadm init` that are left out.
     pub skip_phases: Vec<String>,
+    /// Labels that the node has by itself; those of the configuration count more.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Facts {
@@ -94,6 +96,7 @@ impl Facts {
             pinned_images: Vec::new(),
             image_stores: vec!["/opt/kubernetes/current/images".to_owned()],
             skip_phases: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 }
