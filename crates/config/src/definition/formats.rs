@@ -44,7 +44,6 @@ pub(crate) struct Format {
 fn find(name: &str) -> Option<&'static Format> {
     [
         types::FORMATS,
-        types::COMPOUND,
         super::k3os::FORMATS,
         super::kubeadm::FORMATS,
         types::network::FORMATS,

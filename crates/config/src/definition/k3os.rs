@@ -32,6 +32,8 @@ pub(crate) const SECTION: [&str; 14] = [
 ];
 
 text_types! {
+    /// The formats of k3OS' own keys.
+    table FORMATS [];
     /// A cloud data source: its name, or `file=PATH`, `nocloud=URL`.
     DataSource: "data-source", "string", "a data source", data_source, false;
     /// The name of a wireless network (SSID), at most 32 bytes.

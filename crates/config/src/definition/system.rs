@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::types::{
-    NodePath, PasswordHash, Size, SshKey,
+    NodePath, Password, Size, SshKey,
     system::{
-        AccountPath, CertificateSource, DropinName, Endpoint, FileSystem, Gecos, KeySource,
-        MountOption, MountPoint, MountSource, NoProxy, ProxyUrl, RegistryHost, RegistrySecret,
+        AccountPath, CertificateSource, DropinName, Endpoint, FileSystem, Gecos, MountOption,
+        MountPoint, MountSource, NoProxy, PrivateKeySource, ProxyUrl, RegistryHost, RegistrySecret,
         RegistryUser, SudoRule, UnitName, UnitText, UserName,
     },
 };
@@ -31,11 +31,12 @@ pub struct UserConfig {
     /// Further groups.
     #[serde(default)]
     pub groups: Vec<UserName>,
-    /// The hash of the password for the console, as `openssl passwd -6` prints it; without one
-    /// no password logs in. SSH takes keys only.
+    /// The password for the console: its hash, as `openssl passwd -6` prints it, or plain text
+    /// that does not begin with `$`. Without one no password logs in. SSH takes keys only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<PasswordHash>,
-    /// Public SSH keys that may log in.
+    pub password: Option<Password>,
+    /// Public SSH keys that may log in, or where to fetch them: `github:USER`, `gitlab:USER`, or
+    /// a http(s) URL.
     #[serde(default)]
     pub ssh_authorized_keys: Vec<SshKey>,
     /// The shell. The default is /bin/bash; /usr/sbin/nologin for system users.
@@ -166,7 +167,7 @@ pub struct RegistryTls {
     pub cert: Option<CertificateSource>,
     /// The key of the node's own certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeySource>,
+    pub key: Option<PrivateKeySource>,
     /// Whether the registry's certificate is not checked.
     pub insecure_skip_verify: bool,
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    formats::{Format, Refusal},
+    formats::{Check, Format, Refusal},
     versions::{default_minor, known_versions},
 };
 use crate::{
@@ -17,9 +17,11 @@ use crate::{
 
 pub(crate) mod checks;
 
+pub(crate) use checks::kubelet_may_set;
+
 /// Makes text types and the table of their formats.
 macro_rules! text_types {
-    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+    ($(#[$table_meta:meta])* table $table:ident [$($more:expr),* $(,)?]; $($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
         $(
             $(#[$meta])*
             #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -82,43 +84,41 @@ macro_rules! text_types {
             }
         )*
 
-        /// The formats of these types.
-        pub(crate) static FORMATS: &[$crate::definition::formats::Format] = &[
+        $(#[$table_meta])*
+        pub(crate) static $table: &[$crate::definition::formats::Format] = &[
             $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
+            $($more,)*
         ];
+    };    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+        $crate::definition::types::text_types! {
+            /// The formats of these types.
+            table FORMATS [];
+            $($(#[$meta])* $name: $format, $kinds, $expectation, $check, $secret;)*
+        }
     };
 }
 
 pub(crate) use text_types;
 
+const fn format(name: &'static str, expectation: &'static str, check: Check) -> Format {
+    Format {
+        name,
+        expectation,
+        check,
+        secret: false,
+    }
+}
+
 pub mod network;
 pub mod system;
 
-pub(crate) use checks::kubelet_may_set;
-
-/// The formats of the types that are not text inside.
-pub(crate) static COMPOUND: &[Format] = &[
-    Format {
-        name: "size",
-        expectation: "a size such as 4GiB",
-        check: checks::size,
-        secret: false,
-    },
-    Format {
-        name: "kubernetes-version",
-        expectation: "a version such as 1.36 or 1.36.3",
-        check: checks::kubernetes_version,
-        secret: false,
-    },
-    Format {
-        name: "port-forward",
-        expectation: "ports such as \"8080:80\"",
-        check: checks::port_forward,
-        secret: false,
-    },
-];
-
 text_types! {
+    /// The formats of this module.
+    table FORMATS [
+        format("size", "a size such as 4GiB", checks::size),
+        format("kubernetes-version", "a version such as 1.36 or 1.36.3", checks::kubernetes_version),
+        format("port-forward", "ports such as \"8080:80\"", checks::port_forward),
+    ];
     /// A host name as RFC 1123 and Kubernetes have it: lower-case letters, digits, `-` and `.`.
     Hostname: "hostname", "string", "text", checks::hostname, false;
     /// A public SSH key as in `authorized_keys`, options before it allowed; or where keys are
@@ -127,8 +127,6 @@ text_types! {
     /// A password: a hash of crypt(5), such as `openssl passwd -6` prints, or plain text, which
     /// does not begin with `$`.
     Password: "password", "string", "a password", checks::password, true;
-    /// A password hash of crypt(5), such as `openssl passwd -6` prints.
-    PasswordHash: "password-hash", "string", "a password hash", checks::password_hash, true;
     /// The key of a Kubernetes label.
     LabelKey: "label-key", "string", "a label key", checks::label_key, false;
     /// The value of a Kubernetes label; a number or boolean is taken as it is written.

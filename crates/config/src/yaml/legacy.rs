@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, ScalarStyle, Tag};
 
 pub(crate) use super::dialect::Dialect;
 use super::{
     reader::{place, syntax_hint},
-    source,
+    source, tabs,
     value::{Data, Entry, Kind, Scalar, Span, Value},
 };
 use crate::finding::{Place, shown};
@@ -69,7 +69,7 @@ pub(crate) fn read_noting(bytes: &[u8], dialect: Dialect) -> Result<(Value, Vec<
         root: None,
         notes: Vec::new(),
     };
-    for event in Parser::new_from_str(document.text) {
+    for event in tabs::parser(document.text) {
         let (event, span) = event.map_err(|error| {
             let place = place(*error.marker());
             Flaw {
@@ -644,6 +644,21 @@ mod tests {
             ("bad-tag", &["5".to_owned()][..])
         );
         assert!(read(b"[!x y]", Dialect::Python).is_err());
+    }
+
+    #[test]
+    fn tabs_may_separate_and_not_indent() {
+        let (value, _) =
+            go("a:\tb\t# c\nd:\n  e:\t\t-1\t\nf: {g:\th,\ti:\t'j\tk'}\nl: |\n  m:\tn\n");
+        assert_eq!(
+            keys(&value),
+            [("a", "b"), ("d", ""), ("f", ""), ("l", "m:\tn\n")]
+        );
+        assert_eq!(keys(value.get("d").unwrap()), [("e", "-1")]);
+        assert_eq!(keys(value.get("f").unwrap()), [("g", "h"), ("i", "j\tk")]);
+        for text in ["a:\n\tb: c\n", "a:\t- b\n", "a:\tb: c\n", "-\t- a\n"] {
+            assert!(read(text.as_bytes(), Dialect::Go).is_err(), "{text}");
+        }
     }
 
     #[test]

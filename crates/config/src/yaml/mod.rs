@@ -10,9 +10,10 @@ pub(crate) mod legacy;
 mod reader;
 mod resolve;
 mod source;
+mod tabs;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub(crate) use reader::read;
-pub(crate) use value::{Data, Entry, Kind, Scalar, Value};
+pub(crate) use value::{Data, Entry, Kind, Scalar, Span, Value};

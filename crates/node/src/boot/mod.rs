@@ -136,11 +136,7 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
         boot.fail(
             "configuration",
-            format!(
-                "{} was skipped: {}",
-                source.name,
-                source.problems.join("; ")
-            ),
+            format!("{}: {}", source.name, source.problems.join("; ")),
         );
     }
     boot.sources = sources;

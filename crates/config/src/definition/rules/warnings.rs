@@ -35,6 +35,24 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
             "write its hash, which `openssl passwd -6` prints",
         );
     }
+    for (index, user) in node.users.iter().enumerate() {
+        if user
+            .password
+            .as_ref()
+            .is_some_and(|one| one.plain().is_some())
+        {
+            warn(
+                &[
+                    Step::Key("users"),
+                    Step::Index(index),
+                    Step::Key("password"),
+                ],
+                "plain-text-password",
+                "the password is plain text: whoever reads this file has it".to_owned(),
+                "write its hash, which `openssl passwd -6` prints",
+            );
+        }
+    }
     for (index, key) in node.ssh_authorized_keys.iter().enumerate() {
         if let Some(KeySource::Url(url)) = key.source()
             && is_plain_http(url)

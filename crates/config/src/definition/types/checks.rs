@@ -139,33 +139,18 @@ pub(super) fn password(text: &str) -> Checked {
             .hint("leave the key out, or write \"*\" for no password"));
     }
     one_line(text)?;
-    if is_password_hash(text) || !text.starts_with('$') {
+    // `*` and `!` lock the account; a hash is `$ID$…` without `:` (crypt(5), shadow(5)).
+    let hash = text.matches('$').count() >= 3
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b':');
+    if hash || !text.starts_with('$') {
         return Ok(());
     }
     Err(
         Refusal::new("not a password hash, although it begins with `$` as one")
             .hint("make a hash with `openssl passwd -6`, or write \"*\" for no password"),
     )
-}
-
-pub(super) fn password_hash(text: &str) -> Checked {
-    if is_password_hash(text) {
-        return Ok(());
-    }
-    Err(
-        Refusal::new("not a password hash, and a password in plain text is not taken")
-            .hint("make a hash with `openssl passwd -6`, or write \"*\" for no password"),
-    )
-}
-
-/// `*` and `!` lock the account; a hash is `$ID$…` without `:` (crypt(5), shadow(5)).
-fn is_password_hash(text: &str) -> bool {
-    let hash = text.starts_with('$')
-        && text.matches('$').count() >= 3
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b':');
-    hash || matches!(text, "*" | "!")
 }
 
 fn name_part(text: &str, most: usize) -> bool {

@@ -1,13 +1,12 @@
 //! The values of `node.network`.
 
-use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
-
-use super::{Format, Refusal, shown};
+use super::{Refusal, shown};
 
 text_types! {
+    /// The formats of the network's values.
+    table FORMATS [];
     /// The name of a network interface, of at most 15 bytes.
     InterfaceName: "interface-name", "string", "the name of an interface", interface_name, false;
     /// The name of a network interface, or a pattern of names with `*` and `?`.

@@ -1,17 +1,17 @@
 //! The values of the keys for the operating system around Kubernetes.
 
-use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
+use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
 
-use super::{Format, Refusal, checks, did_you_mean, listed, nearest, network::domain, shown};
+use super::{Refusal, checks, did_you_mean, listed, nearest, network::domain, shown};
 use crate::unit;
 
 type Checked = Result<(), Refusal>;
 
 text_types! {
+    /// The formats of the operating system's values.
+    table FORMATS [];
     /// The name of a user or group.
     UserName: "user-name", "string", "a user's name", user_name, false;
     /// A home folder or shell.
@@ -25,7 +25,7 @@ text_types! {
     /// Certificates as PEM, or the path of a file of them.
     CertificateSource: "certificate-source", "string", "a certificate as PEM, or a path", certificate_source, false;
     /// A private key as PEM, or the path of its file.
-    KeySource: "key-source", "string", "a private key as PEM, or a path", key_source, true;
+    PrivateKeySource: "key-source", "string", "a private key as PEM, or a path", key_source, true;
     /// A time zone by its name.
     Timezone: "timezone", "string", "a time zone such as Europe/Berlin", timezone, false;
     /// A locale by its name.
