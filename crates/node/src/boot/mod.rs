@@ -129,8 +129,8 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         mode,
         ..Boot::default()
     };
-    let made = make_folder(Path::new(LOGS), 0o755);
-    boot.step("logs", made);
+    let logs = make_folder(Path::new(LOGS), 0o755);
+    boot.step("logs", logs);
 
     let (config, sources) = source::read();
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
@@ -170,8 +170,11 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         write_file(Path::new(BOOT), text.as_bytes(), 0o644)
     });
     boot.step("status", saved);
-    if boot.payload.is_some() && boot.mode != Mode::Rescue {
-        provision::prepare_in_background();
+    match boot.mode {
+        // It runs if the boot goes on after the shell.
+        Mode::Rescue => provision::leave_to_service("not made before the rescue shell"),
+        _ if boot.payload.is_some() => provision::prepare_in_background(),
+        _ => {}
     }
     boot.mode
 }
