@@ -18,6 +18,8 @@ mod finding;
 mod parse;
 pub mod render;
 mod schema;
+mod untyped;
+pub mod userdata;
 mod yaml;
 
 pub use definition::{
@@ -33,3 +35,4 @@ pub use definition::{
 pub use finding::{Finding, Findings, Place, nearest};
 pub use parse::{finding_at, parse, parse_node, read};
 pub use schema::{page::reference_page, schema};
+pub use untyped::untyped;
