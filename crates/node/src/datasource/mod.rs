@@ -95,6 +95,8 @@ pub struct Step {
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// `lifeboat.data-source/1`.
+    pub schema: String,
     /// The source that was taken, by its first name: `aws`.
     pub provider: Option<String>,
     /// What was done, in order.
@@ -132,7 +134,10 @@ pub(crate) enum Miss {
 /// `run/config` below `root`. A name that is not known, or a source that fails, costs itself
 /// only.
 pub fn run(names: &[String], root: &Path, environment: &Environment) -> Outcome {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        schema: "lifeboat.data-source/1".to_owned(),
+        ..Outcome::default()
+    };
     let machine = Machine::new(root, environment);
     let mut asked = false;
     for text in names {

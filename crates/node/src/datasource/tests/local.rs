@@ -177,5 +177,5 @@ fn a_bad_name_costs_itself_only() {
     assert!(messages[1].contains("did you mean `cdrom`"), "{messages:?}");
     assert_eq!(bench.got("provider").unwrap(), "cdrom\n");
     // An empty list asks for nothing.
-    assert_eq!(Bench::new().run(&[]), super::Outcome::default());
+    assert!(Bench::new().run(&[]).steps.is_empty());
 }
