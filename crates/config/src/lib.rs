@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod definition;
 mod finding;
+pub mod k3os;
 mod parse;
 pub mod render;
 mod schema;

@@ -22,6 +22,7 @@ pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
 };
 pub use system::{environment, hosts, module_files, network_files, sysctls};
+pub use text::yaml;
 pub(crate) use text::yaml_safe;
 
 use crate::{Cni, NodeConfig, Runtime};

@@ -20,7 +20,7 @@ fn plain(value: &yaml::Value) -> Json {
             Kind::Bool(value) => json!(value),
             Kind::Integer(value) => json!(i64::try_from(value).unwrap()),
             Kind::Float(value) => json!(value),
-            Kind::Text => json!(scalar.text),
+            Kind::Text | Kind::Binary => json!(scalar.text),
         },
     }
 }

@@ -285,7 +285,7 @@ impl<'a> Checker<'a> {
                 self.add(place, path, "out-of-range", message, None);
                 None
             }
-            Kind::Null | Kind::Text => None,
+            Kind::Null | Kind::Text | Kind::Binary => None,
         }
     }
 
@@ -380,7 +380,7 @@ fn fits(schema: &Map<String, Json>, value: &Value) -> bool {
             Kind::Bool(_) => takes(&["boolean"]),
             Kind::Integer(_) => takes(&["integer", "number"]),
             Kind::Float(_) => takes(&["number"]),
-            Kind::Text => takes(&["string"]),
+            Kind::Text | Kind::Binary => takes(&["string"]),
         },
     }
 }
