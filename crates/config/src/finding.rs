@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A place in a file: line and column from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -18,6 +18,16 @@ impl Place {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file is used all the same.
+    Warning,
+    /// The file is not used.
+    Error,
+}
+
 /// One thing that is wrong with a file.
 ///
 /// Shown as `FILE:LINE:COLUMN: KEY: MESSAGE`; `{:#}` adds the hint on a line of its own.
@@ -31,6 +41,8 @@ pub struct Finding {
     pub column: usize,
     /// The key, such as `image.files[0].mode`; empty for the whole file.
     pub path: String,
+    /// How bad it is.
+    pub severity: Severity,
     /// The kind of finding, stable over versions, such as `unknown-key`.
     pub code: &'static str,
     /// What is wrong and what would be right, in one line.
@@ -84,6 +96,9 @@ impl From<Vec<Finding>> for Findings {
 pub struct Collector {
     file: String,
     findings: Vec<Finding>,
+    errors: usize,
+    /// Key paths that are written elsewhere: `node.token` is `node.k3os.token` in the file.
+    moved: Vec<(String, String)>,
 }
 
 /// More findings than a person reads: what follows is dropped.
@@ -95,10 +110,12 @@ impl Collector {
         Self {
             file: file.to_owned(),
             findings: Vec::new(),
+            errors: 0,
+            moved: Vec::new(),
         }
     }
 
-    /// Notes one finding.
+    /// Notes one error.
     pub fn add(
         &mut self,
         place: Place,
@@ -107,27 +124,82 @@ impl Collector {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        if self.findings.len() >= MOST_FINDINGS {
-            return;
+        self.errors += 1;
+        if self.errors <= MOST_FINDINGS {
+            self.note(
+                place,
+                path.into(),
+                Severity::Error,
+                code,
+                message.into(),
+                hint,
+            );
         }
+    }
+
+    /// Notes something that keeps the file from nothing.
+    pub fn warn(
+        &mut self,
+        place: Place,
+        path: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        if self.findings.len() < 2 * MOST_FINDINGS {
+            self.note(
+                place,
+                path.into(),
+                Severity::Warning,
+                code,
+                message.into(),
+                hint,
+            );
+        }
+    }
+
+    fn note(
+        &mut self,
+        place: Place,
+        path: String,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.findings.push(Finding {
             file: self.file.clone(),
             line: place.line,
             column: place.column,
-            path: path.into(),
+            path,
+            severity,
             code,
-            message: message.into(),
+            message,
             hint,
         });
     }
 
-    /// Whether nothing was found.
+    /// From now on the key path `from` is shown as `to`.
+    pub fn show_as(&mut self, from: String, to: String) {
+        self.moved.push((from, to));
+    }
+
+    /// Whether no error was found.
     pub fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+        self.errors == 0
     }
 
     /// The findings in the order of the file.
     pub fn finish(mut self) -> Vec<Finding> {
+        for finding in &mut self.findings {
+            let moved = self.moved.iter().find_map(|(from, to)| {
+                let rest = finding.path.strip_prefix(from.as_str())?;
+                (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{to}{rest}"))
+            });
+            if let Some(path) = moved {
+                finding.path = path;
+            }
+        }
         self.findings
             .sort_by_key(|finding| (finding.line, finding.column));
         self.findings

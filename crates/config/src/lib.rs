@@ -15,10 +15,13 @@
 pub mod bundle;
 pub mod definition;
 mod finding;
+mod fold;
 pub mod k3os;
+pub mod network_config;
 mod parse;
 pub mod render;
 mod schema;
+mod unit;
 mod untyped;
 pub mod userdata;
 mod yaml;
@@ -33,7 +36,9 @@ pub use definition::{
         PortForward, Runtime, Size,
     },
 };
-pub use finding::{Finding, Findings, Place, nearest};
-pub use parse::{finding_at, parse, parse_node, read};
+pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use parse::{
+    finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
+};
 pub use schema::{page::reference_page, schema};
 pub use untyped::untyped;

@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Definition, Finding, Findings, NodeConfig, definition,
-    finding::{Collector, Place},
+    finding::{Collector, Place, Severity},
+    fold,
     schema::{
         Root,
         check::{Reserved, check},
@@ -18,8 +19,22 @@ use crate::{
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Definition, Findings> {
+    without_warnings(parse_with_warnings(file, bytes))
+}
+
+/// Reads a definition as [`parse`] does; also returns what is not wrong, yet worth a word.
+///
+/// # Errors
+/// Everything that is wrong, and the warnings, in the order of the file.
+pub fn parse_with_warnings(
+    file: &str,
+    bytes: &[u8],
+) -> Result<(Definition, Vec<Finding>), Findings> {
     let mut findings = Collector::new(file);
-    let read = read_with(bytes, &mut findings, &definition::reserved_keys);
+    let read = yaml::read(bytes, &mut findings).and_then(|mut value| {
+        fold::definition(&mut value, &mut findings);
+        typed(value, &mut findings, &definition::reserved_keys)
+    });
     if let Some((definition, value)) = &read {
         definition::rules::definition(definition, value, &mut findings);
     }
@@ -32,16 +47,33 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Definition, Findings> {
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub fn parse_node(file: &str, bytes: &[u8]) -> Result<NodeConfig, Findings> {
+    without_warnings(parse_node_with_warnings(file, bytes))
+}
+
+/// Reads a node configuration as [`parse_node`] does; also returns what is not wrong, yet worth
+/// a word.
+///
+/// # Errors
+/// Everything that is wrong, and the warnings, in the order of the file.
+pub fn parse_node_with_warnings(
+    file: &str,
+    bytes: &[u8],
+) -> Result<(NodeConfig, Vec<Finding>), Findings> {
     let mut findings = Collector::new(file);
-    let reserved = |path: &str, key: &str| {
-        let path = if path.is_empty() { "node" } else { path };
-        definition::reserved_keys(path, key)
-    };
-    let read = read_with(bytes, &mut findings, &reserved);
+    let read = yaml::read(bytes, &mut findings).and_then(|mut value| {
+        fold::node(&mut value, "", &mut findings);
+        typed(value, &mut findings, &reserved_in_node)
+    });
     if let Some((node, value)) = &read {
         definition::rules::node(node, value, "", &mut findings);
     }
     finish(read, findings)
+}
+
+/// The keys that a node's own file may not have, and why.
+pub(crate) fn reserved_in_node(path: &str, key: &str) -> Option<String> {
+    let path = if path.is_empty() { "node" } else { path };
+    definition::reserved_keys(path, key)
 }
 
 /// Reads any type by its own schema, strictly. The bundles are read this way.
@@ -50,8 +82,9 @@ pub fn parse_node(file: &str, bytes: &[u8]) -> Result<NodeConfig, Findings> {
 /// Everything that is wrong, in the order of the file.
 pub fn read<T: DeserializeOwned + JsonSchema>(file: &str, bytes: &[u8]) -> Result<T, Findings> {
     let mut findings = Collector::new(file);
-    let read = read_with(bytes, &mut findings, &|_, _| None);
-    finish(read, findings)
+    let read = yaml::read(bytes, &mut findings)
+        .and_then(|value| typed(value, &mut findings, &|_, _| None));
+    without_warnings(finish(read, findings))
 }
 
 /// A finding about a value that only a later step can judge, such as a package that no archive
@@ -73,18 +106,18 @@ pub fn finding_at(
         line: place.line,
         column: place.column,
         path: path.to_owned(),
+        severity: Severity::Error,
         code,
         message,
         hint,
     }
 }
 
-fn read_with<T: DeserializeOwned + JsonSchema>(
-    bytes: &[u8],
+fn typed<T: DeserializeOwned + JsonSchema>(
+    value: Value,
     findings: &mut Collector,
     reserved: &Reserved<'_>,
 ) -> Option<(T, Value)> {
-    let value = yaml::read(bytes, findings)?;
     let json = check(&Root::of::<T>(), &value, reserved, findings)?;
     match serde_json::from_value(json) {
         Ok(typed) => Some((typed, value)),
@@ -97,9 +130,19 @@ fn read_with<T: DeserializeOwned + JsonSchema>(
     }
 }
 
-fn finish<T>(read: Option<(T, Value)>, findings: Collector) -> Result<T, Findings> {
+fn finish<T>(read: Option<(T, Value)>, findings: Collector) -> Result<(T, Vec<Finding>), Findings> {
     match read {
-        Some((typed, _)) if findings.is_empty() => Ok(typed),
+        Some((typed, _)) if findings.is_empty() => Ok((typed, findings.finish())),
         _ => Err(Findings(findings.finish())),
+    }
+}
+
+fn without_warnings<T>(read: Result<(T, Vec<Finding>), Findings>) -> Result<T, Findings> {
+    match read {
+        Ok((typed, _)) => Ok(typed),
+        Err(Findings(mut findings)) => {
+            findings.retain(|finding| finding.severity == Severity::Error);
+            Err(Findings(findings))
+        }
     }
 }

@@ -6,9 +6,12 @@
 mod access;
 pub(crate) mod formats;
 pub mod image;
+pub mod k3os;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub(crate) mod rules;
+pub mod system;
 pub mod types;
 mod versions;
 
@@ -35,18 +38,6 @@ pub struct Definition {
 /// Why a key that users of k3OS or readers of other pages may write is not taken at a path.
 pub(crate) fn reserved_keys(path: &str, key: &str) -> Option<String> {
     let why = match (path, key) {
-        ("node", "k3os") => "the keys below `k3os` stand directly under `node` here",
-        ("node", "init_cmd") => {
-            "no shell runs before the root is mounted; use boot_cmd, which runs before any service"
-        }
-        ("node", "wifi") => "wireless networks are not set up by this version",
-        ("node", "data_sources") => {
-            "cloud data sources are not read by this version; the configuration comes with the machine"
-        }
-        ("node", "server_url" | "token" | "k3s_args") => {
-            "joining another cluster is not done by this version; each node is its own cluster"
-        }
-        ("node", "install") => "installation to a disk is not done by this version",
         ("", "cluster") => "several machines in one cluster are not made by this version",
         _ => return None,
     };

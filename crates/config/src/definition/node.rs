@@ -1,8 +1,8 @@
 //! `node`: the settings of one node, with the names and meanings of k3OS' config.yaml.
 //!
-//! For the node: the steps are applied in k3OS' order. Before systemd starts: modules, sysctls,
+//! For the node: the steps are applied in k3OS' order. First `init_cmd`, then modules, sysctls,
 //! hostname, resolver and time servers, password, SSH keys, `write_files`, environment, then
-//! `boot_cmd`; labels and taints go into kubeadm's configuration; `run_cmd` runs once the
+//! `boot_cmd`, all before systemd starts; labels and taints go into kubeadm's configuration; `run_cmd` runs once the
 //! network is up and before Kubernetes is started. Each step runs although one before failed.
 
 use std::{collections::BTreeMap, io::Read};
@@ -16,25 +16,36 @@ use flate2::read::MultiGzDecoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::types::{
-    Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
-    Owner, PasswordHash, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
-    VariableValue,
+use super::{
+    k3os::{Argument, DataSource, FileSource, InstallConfig, ServerUrl, Token, Wifi},
+    network::NetworkConfig,
+    system::{
+        GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
+        UserConfig,
+    },
+    types::{
+        Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
+        Owner, Password, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
+        VariableValue,
+        system::{Certificate, KernelArgument, Locale, Timezone},
+    },
 };
 
 /// The settings of one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = super::k3os::section_schema)]
 pub struct NodeConfig {
     /// The host name, also the node's name in Kubernetes. The default is the machine's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Hostname>,
-    /// Public SSH keys that may log in as root, each as the line of its .pub file.
+    /// Public SSH keys that may log in as root, each as the line of its .pub file, or where to
+    /// fetch them: `github:USER`, `gitlab:USER`, or a http(s) URL.
     pub ssh_authorized_keys: Vec<SshKey>,
-    /// The hash of root's password for the console, as `openssl passwd -6` prints it; without
-    /// one no password logs in. SSH takes keys only.
+    /// Root's password for the console: its hash, as `openssl passwd -6` prints it, or plain text
+    /// that does not begin with `$`. Without one no password logs in. SSH takes keys only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<PasswordHash>,
+    pub password: Option<Password>,
     /// Labels of the node in Kubernetes.
     #[schemars(extend("propertyNames" = {"type": "string", "format": "label-key"}))]
     pub labels: BTreeMap<LabelKey, LabelValue>,
@@ -60,13 +71,65 @@ pub struct NodeConfig {
     /// Environment variables of all users and services (/etc/environment).
     #[schemars(extend("propertyNames" = {"type": "string", "format": "variable-name"}))]
     pub environment: BTreeMap<VariableName, VariableValue>,
+
+    /// Remove keys of earlier configurations, and of anybody else, from root's authorized keys.
+    pub ssh_keys_exclusive: bool,
+    /// Commands that run at each boot, first of all; each in a shell of its own.
+    pub init_cmd: Vec<CommandLine>,
+    /// Where a cloud hands in more configuration, in the order in which they are asked; the first
+    /// that answers is taken. `file=PATH` reads a file, `nocloud=URL` a seed in the network.
+    pub data_sources: Vec<DataSource>,
+    /// Wireless networks to join.
+    pub wifi: Vec<Wifi>,
+    /// The cluster to join: `https://HOST:PORT` of its API server, port 6443 if none is named.
+    /// Without it this node is a cluster of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_url: Option<ServerUrl>,
+    /// What lets this node join, or others join it: a bootstrap token of kubeadm,
+    /// `abcdef.0123456789abcdef`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// Arguments of k3s: `server` or `agent`, then flags. What kubeadm has too is carried over;
+    /// `lifeboat config check` names the rest.
+    pub k3s_args: Vec<Argument>,
+    /// Installation to a disk.
+    pub install: InstallConfig,
+
+    // The operating system around Kubernetes.
+    /// The network. Without it each wired interface asks by DHCP.
+    pub network: NetworkConfig,
+    /// Users besides root.
+    pub users: Vec<UserConfig>,
+    /// Groups.
+    pub groups: Vec<GroupConfig>,
+    /// Certificates of authorities that are trusted besides those of the image, each as PEM.
+    pub ca_certs: Vec<Certificate>,
+    /// The time zone. The default is UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Timezone>,
+    /// The locale. The default is C.UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// File systems that are mounted at boot, before Kubernetes is started.
+    pub mounts: Vec<MountConfig>,
+    /// Swap space. With it, pods that are not guaranteed their memory may be swapped out.
+    pub swap: Vec<SwapConfig>,
+    /// Registries of container images: mirrors and credentials.
+    pub registries: RegistriesConfig,
+    /// Units of systemd.
+    pub systemd: SystemdConfig,
+    /// Arguments that are added to the kernel's command line from the next boot on.
+    pub kernel_args: Vec<KernelArgument>,
+    /// Web proxies.
+    pub proxy: ProxyConfig,
 }
 
 /// A file that is written at each boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteFile {
-    /// How `content` is written: as it is (empty), `base64`, or `gzip+base64`.
+    /// How `content` is written: as it is (empty), `base64`, or `gzip+base64`. `gzip` unpacks what
+    /// `source` has.
     #[serde(default)]
     pub encoding: Encoding,
     /// The content.
@@ -80,6 +143,9 @@ pub struct WriteFile {
     /// Its octal mode, special bits included.
     #[serde(default = "super::image::file_mode")]
     pub permissions: Mode,
+    /// The file in the network that is its content. Either this or `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<FileSource>,
 }
 
 /// Content that is not of its encoding.
@@ -106,29 +172,50 @@ impl WriteFile {
     /// The largest content, in bytes: the node holds it in memory.
     pub const MOST_BYTES: u64 = 64 << 20;
 
-    /// The content, decoded.
+    /// The content, decoded. Without a meaning where there is a `source`: see [`Self::unpacked`].
+    ///
+    /// # Errors
+    /// If it is not of its encoding, or too large.
     pub fn bytes(&self) -> Result<Vec<u8>, DecodeError> {
+        self.decoded(self.content.as_bytes())
+    }
+
+    /// What `source` had, decoded as `encoding` says.
+    ///
+    /// # Errors
+    /// If it is not of that encoding, or too large.
+    pub fn unpacked(&self, fetched: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        self.decoded(fetched)
+    }
+
+    fn decoded(&self, content: &[u8]) -> Result<Vec<u8>, DecodeError> {
         let decode = || {
-            let text: String = self.content.split_ascii_whitespace().collect();
+            let text: Vec<u8> = content
+                .iter()
+                .copied()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect();
             BASE64.decode(text)
         };
         match self.encoding {
-            Encoding::Plain => Ok(self.content.clone().into_bytes()),
+            Encoding::Plain => Ok(content.to_owned()),
             Encoding::Base64 => Ok(decode()?),
-            Encoding::GzipBase64 => {
-                let packed = decode()?;
-                let mut bytes = Vec::new();
-                MultiGzDecoder::new(packed.as_slice())
-                    .take(Self::MOST_BYTES + 1)
-                    .read_to_end(&mut bytes)
-                    .map_err(DecodeError::Gzip)?;
-                if bytes.len() as u64 > Self::MOST_BYTES {
-                    return Err(DecodeError::TooLarge);
-                }
-                Ok(bytes)
-            }
+            Encoding::GzipBase64 => gunzip(&decode()?),
+            Encoding::Gzip => gunzip(content),
         }
     }
+}
+
+fn gunzip(packed: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(packed)
+        .take(WriteFile::MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(DecodeError::Gzip)?;
+    if bytes.len() as u64 > WriteFile::MOST_BYTES {
+        return Err(DecodeError::TooLarge);
+    }
+    Ok(bytes)
 }
 
 impl NodeConfig {

@@ -1,5 +1,9 @@
 //! What no single value shows: rules between keys.
 
+mod network;
+mod system;
+mod warnings;
+
 use std::collections::{HashMap, HashSet};
 
 use super::{
@@ -279,6 +283,23 @@ pub(crate) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
         }
     }
     for (index, file) in node.write_files.iter().enumerate() {
+        if file.source.is_some() {
+            if !file.content.is_empty() {
+                let steps = [
+                    Step::Key("write_files"),
+                    Step::Index(index),
+                    Step::Key("source"),
+                ];
+                findings.add(
+                    place(root, &steps),
+                    format!("{prefix}write_files[{index}].source"),
+                    "conflict",
+                    "`content` and `source` exclude each other",
+                    None,
+                );
+            }
+            continue;
+        }
         if let Err(error) = file.bytes() {
             let steps = [
                 Step::Key("write_files"),
@@ -307,4 +328,7 @@ pub(crate) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
             );
         }
     }
+    network::node(node, root, prefix, findings);
+    system::node(node, root, prefix, findings);
+    warnings::node(node, root, prefix, findings);
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    formats::{Format, Refusal},
+    formats::{Check, Format, Refusal},
     versions::{default_minor, known_versions},
 };
 use crate::{
@@ -15,16 +15,16 @@ use crate::{
     nearest,
 };
 
-mod checks;
+pub(crate) mod checks;
 
 pub(crate) use checks::kubelet_may_set;
 
 /// Makes text types and the table of their formats.
 macro_rules! text_types {
-    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+    ($(#[$table_meta:meta])* table $table:ident [$($more:expr),* $(,)?]; $($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
         $(
             $(#[$meta])*
-            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
             #[serde(try_from = "String", into = "String")]
             pub struct $name(String);
 
@@ -35,18 +35,18 @@ macro_rules! text_types {
                 }
             }
 
-            impl FromStr for $name {
-                type Err = Refusal;
+            impl std::str::FromStr for $name {
+                type Err = $crate::definition::formats::Refusal;
 
-                fn from_str(text: &str) -> Result<Self, Refusal> {
+                fn from_str(text: &str) -> Result<Self, $crate::definition::formats::Refusal> {
                     $check(text).map(|()| Self(text.to_owned()))
                 }
             }
 
             impl TryFrom<String> for $name {
-                type Error = Refusal;
+                type Error = $crate::definition::formats::Refusal;
 
-                fn try_from(text: String) -> Result<Self, Refusal> {
+                fn try_from(text: String) -> Result<Self, $crate::definition::formats::Refusal> {
                     text.parse()
                 }
             }
@@ -57,50 +57,70 @@ macro_rules! text_types {
                 }
             }
 
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Display for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str(&self.0)
                 }
             }
 
-            impl fmt::Debug for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Debug for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     if $secret { f.write_str("…") } else { write!(f, "{:?}", self.0) }
                 }
             }
 
-            impl JsonSchema for $name {
+            impl schemars::JsonSchema for $name {
                 fn inline_schema() -> bool {
                     true
                 }
 
-                fn schema_name() -> Cow<'static, str> {
+                fn schema_name() -> std::borrow::Cow<'static, str> {
                     stringify!($name).into()
                 }
 
-                fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({ "type": $kinds, "format": $format })
+                fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    schemars::json_schema!({ "type": $kinds, "format": $format })
                 }
             }
         )*
 
-        /// All formats.
-        pub(crate) static FORMATS: &[Format] = &[
-            $(Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
-            Format { name: "size", expectation: "a size such as 4GiB", check: checks::size, secret: false },
-            Format { name: "kubernetes-version", expectation: "a version such as 1.36 or 1.36.3", check: checks::kubernetes_version, secret: false },
-            Format { name: "port-forward", expectation: "ports such as \"8080:80\"", check: checks::port_forward, secret: false },
+        $(#[$table_meta])*
+        pub(crate) static $table: &[$crate::definition::formats::Format] = &[
+            $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
+            $($more,)*
         ];
     };
 }
 
+pub(crate) use text_types;
+
+const fn format(name: &'static str, expectation: &'static str, check: Check) -> Format {
+    Format {
+        name,
+        expectation,
+        check,
+        secret: false,
+    }
+}
+
+pub mod network;
+pub mod system;
+
 text_types! {
+    /// The formats of this module.
+    table FORMATS [
+        format("size", "a size such as 4GiB", checks::size),
+        format("kubernetes-version", "a version such as 1.36 or 1.36.3", checks::kubernetes_version),
+        format("port-forward", "ports such as \"8080:80\"", checks::port_forward),
+    ];
     /// A host name as RFC 1123 and Kubernetes have it: lower-case letters, digits, `-` and `.`.
     Hostname: "hostname", "string", "text", checks::hostname, false;
-    /// A public SSH key as in `authorized_keys`, options before it allowed.
+    /// A public SSH key as in `authorized_keys`, options before it allowed; or where keys are
+    /// fetched from: `github:USER`, `gitlab:USER` or a http(s) URL.
     SshKey: "ssh-key", "string", "a public SSH key", checks::ssh_key, false;
-    /// A password hash of crypt(5), such as `openssl passwd -6` prints.
-    PasswordHash: "password-hash", "string", "a password hash", checks::password_hash, true;
+    /// A password: a hash of crypt(5), such as `openssl passwd -6` prints, or plain text, which
+    /// does not begin with `$`.
+    Password: "password", "string", "a password", checks::password, true;
     /// The key of a Kubernetes label.
     LabelKey: "label-key", "string", "a label key", checks::label_key, false;
     /// The value of a Kubernetes label; a number or boolean is taken as it is written.
@@ -156,6 +176,47 @@ impl Owner {
             Some((user, group)) => (user, Some(group)),
             None => (&self.0, None),
         }
+    }
+}
+
+/// Where public keys are fetched from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeySource<'a> {
+    /// The keys of a user of github.com.
+    GitHub(&'a str),
+    /// The keys of a user of gitlab.com.
+    GitLab(&'a str),
+    /// A list of keys at a http or https URL.
+    Url(&'a str),
+}
+
+impl KeySource<'_> {
+    /// The address to fetch.
+    pub fn url(self) -> String {
+        match self {
+            Self::GitHub(user) => format!("https://github.com/{user}.keys"),
+            Self::GitLab(user) => format!("https://gitlab.com/{user}.keys"),
+            Self::Url(url) => url.to_owned(),
+        }
+    }
+}
+
+impl SshKey {
+    /// Where it is to be fetched from; none for a key that is written out.
+    pub fn source(&self) -> Option<KeySource<'_>> {
+        checks::key_source(&self.0)
+    }
+}
+
+impl Password {
+    /// The hash, or `*` or `!` for a locked account; none if this is plain text.
+    pub fn hash(&self) -> Option<&str> {
+        (self.0.starts_with('$') || matches!(&*self.0, "*" | "!")).then_some(&*self.0)
+    }
+
+    /// The password itself, if it is plain text.
+    pub fn plain(&self) -> Option<&str> {
+        self.hash().is_none().then_some(&*self.0)
     }
 }
 
@@ -528,6 +589,9 @@ pub enum Encoding {
         alias = "gz+b64"
     )]
     GzipBase64,
+    /// gzip, of a file from the network: text in a configuration cannot be that.
+    #[serde(rename = "gzip", alias = "gz")]
+    Gzip,
 }
 
 impl JsonSchema for Encoding {
@@ -543,6 +607,7 @@ impl JsonSchema for Encoding {
         // By hand, as the derived one has no aliases; k3OS has them all.
         json_schema!({ "type": "string", "enum": [
             "", "base64", "b64", "gzip+base64", "gz+base64", "gzip+b64", "gz+b64",
+            "gzip", "gz",
         ] })
     }
 }

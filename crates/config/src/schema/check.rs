@@ -217,7 +217,9 @@ impl<'a> Checker<'a> {
             let properties = self.root.follow(schema).get("properties");
             properties.is_some_and(|properties| properties.get(key).is_some())
         };
-        let found = sections.iter().find(|(_, schema)| has(schema));
+        let found = sections
+            .iter()
+            .find(|(name, schema)| *name != "k3os" && has(schema));
         found.map(|(name, _)| name.clone())
     }
 
@@ -344,6 +346,9 @@ impl<'a> Checker<'a> {
                     if takes("array") && !secret =>
                 {
                     Some(format!("make it a list: {}", written(&format!("[{text}]"))))
+                }
+                Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) if secret => {
+                    Some("put it in quotes".to_owned())
                 }
                 _ => None,
             },

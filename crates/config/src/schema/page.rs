@@ -70,7 +70,10 @@ fn collect(root: &Root, schema: &Map<String, Json>, path: &str, rows: &mut Vec<[
             None => "none".to_owned(),
         };
         rows.push([format!("`{path}`"), takes(root, target), default, meaning]);
-        inner(root, target, &path, rows);
+        if key != "k3os" {
+            // Its keys are listed in their other place.
+            inner(root, target, &path, rows);
+        }
     }
 }
 
@@ -82,6 +85,9 @@ fn inner(root: &Root, schema: &Map<String, Json>, path: &str, rows: &mut Vec<[St
         }
         if let Some(items) = alternative.get("items") {
             inner(root, root.follow(items), &format!("{path}[]"), rows);
+        }
+        if let Some(values @ Json::Object(_)) = alternative.get("additionalProperties") {
+            inner(root, root.follow(values), &format!("{path}.*"), rows);
         }
     }
 }

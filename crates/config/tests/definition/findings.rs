@@ -1,6 +1,8 @@
 //! What a user reads about a file that is wrong.
 
-use lifeboat_config::{definition::known_versions, finding_at, parse, parse_node};
+use lifeboat_config::{
+    Severity, definition::known_versions, finding_at, parse, parse_node, parse_node_with_warnings,
+};
 
 fn said(text: &str) -> String {
     match parse("lifeboat.yaml", text.as_bytes()) {
@@ -32,8 +34,8 @@ hostname: node1
 node:
   hostname: 12
   label: {a: 1}
-  password: secret
-  token: abc
+  password: $secret
+  token: a b
   taints: [a=b, 'c=d:NoSchedul']
   ssh_authorized_keys: [github:octocat, ssh-ed25519 AAAA]
   environment: {1A: x}
@@ -177,6 +179,14 @@ fn values_taken() {
         "node: {write_files: [{path: /etc/x, encoding: b64, content: \"aGVs\n bG8\"}]}",
         "node: {ssh_authorized_keys: ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMpWHCKoVNQz75hfPSZj9yX2UkTVYVCihofAoYK4BM5G me@example', 'restrict,command=\"echo hi\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMpWHCKoVNQz75hfPSZj9yX2UkTVYVCihofAoYK4BM5G']}",
         "node: &n {hostname: a}\nmachine: {cpus: 4}",
+        "node: {ssh_authorized_keys: ['github:octocat', 'GitLab:a.b-c', 'https://example.org/keys']}",
+        "node: {init_cmd: [a], data_sources: [aws, 'file=/etc/x', 'nocloud=http://192.0.2.1/seed/'], ssh_keys_exclusive: true}",
+        "node: {wifi: [{name: home, passphrase: 'correct horse'}, {name: open}]}",
+        "node: {server_url: 'https://n1:6443', token: abcdef.0123456789abcdef, k3s_args: [agent, --v, 3]}",
+        "node: {server_url: 'https://[fd00::1]/', k3os: {token: K10ab::server:x, labels: {a: b}}, password: plain}",
+        "node: {install: {device: /dev/sda, silent: true, config_url: /x, iso_url: 'tftp://a/b', tty: 'ttyS0,115200'}}",
+        "node: {write_files: [{path: /etc/x, encoding: gz, source: {url: 'https://example.org/x', sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}}]}",
+        "node: {k3os: }",
     ] {
         assert_eq!(brief(text), Vec::<String>::new(), "{text}");
     }
@@ -217,6 +227,31 @@ fn values_refused() {
         "node: {ntp_servers: [300.0.0.1]}",
         "node: {run_cmd: ['']}",
         "node: {password: \"$6$a:b$c\"}",
+        "node: {password: ''}",
+        "node: {ssh_authorized_keys: ['bitbucket:me']}",
+        "node: {ssh_authorized_keys: ['github:']}",
+        "node: {ssh_authorized_keys: ['https://']}",
+        "node: {data_sources: [ovh]}",
+        "node: {data_sources: [file]}",
+        "node: {data_sources: [aws=x]}",
+        "node: {wifi: [{passphrase: '12345678'}]}",
+        "node: {wifi: [{name: a, passphrase: short}]}",
+        "node: {wifi: [{name: a, pass: '12345678'}]}",
+        "node: {server_url: 'http://n1:6443'}",
+        "node: {server_url: n1}",
+        "node: {server_url: 'https://n1:6443/path'}",
+        "node: {server_url: 'https://n1:0'}",
+        "node: {token: ''}",
+        "node: {install: {device: sda}}",
+        "node: {install: {force-efi: true}}",
+        "node: {install: {config_url: 'x y'}}",
+        "node: {k3os: {hostname: a}}",
+        "node: {k3os: {tokn: a}}",
+        "node: {k3os: []}",
+        "node: {labels: {a: b}, k3os: {labels: {c: d}}}",
+        "node: {write_files: [{path: /etc/x, content: a, source: {url: 'https://example.org/x', sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}}]}",
+        "node: {write_files: [{path: /etc/x, source: {url: 'https://example.org/x'}}]}",
+        "node: {write_files: [{path: /etc/x, encoding: gzip, content: a}]}",
         "cluster: {}",
     ] {
         assert_eq!(brief(text).len(), 1, "{text}: {:?}", brief(text));
@@ -225,22 +260,70 @@ fn values_refused() {
 
 #[test]
 fn a_node_configuration_names_its_own_keys() {
-    let findings = parse_node("config.yaml", b"hostnam: a\nwifi: []\n").unwrap_err();
+    let findings = parse_node(
+        "config.yaml",
+        b"hostnam: a\nwifi: [{nam: x}]\nk3os: {token: a b, tokn: x}\n",
+    )
+    .unwrap_err();
     insta::assert_snapshot!(findings.to_string());
 }
 
 #[test]
 fn secrets_are_not_repeated() {
-    for text in ["node: {password: 31337}", "node: {password: hunter31337}"] {
+    for text in [
+        "node: {password: 31337}",
+        "node: {password: $hunter31337}",
+        "node: {token: 'a 31337'}",
+        "node: {token: 31337}",
+        "node: {k3os: {token: [31337]}}",
+        "node: {wifi: [{name: a, passphrase: x31337}]}",
+        "node: {server_url: 'https://a:31337@b'}",
+    ] {
         let findings = parse("f", text.as_bytes()).unwrap_err();
         assert!(
             !format!("{findings:?} {findings}").contains("31337"),
             "{findings}"
         );
     }
-    let text = "node: {password: $6$salt$hash31337}";
-    let definition = parse("f", text.as_bytes()).unwrap();
-    assert!(!format!("{definition:?}").contains("31337"));
+    for text in [
+        "node: {password: $6$salt$hash31337}",
+        "node: {password: x31337}",
+        "node: {token: x31337, k3s_args: [--token, x31337], wifi: [{name: a, passphrase: xxxx31337}]}",
+    ] {
+        let definition = parse("f", text.as_bytes()).unwrap();
+        assert!(!format!("{definition:?}").contains("31337"));
+    }
+}
+
+#[test]
+fn warnings_keep_a_file_from_nothing() {
+    let text = "\
+password: hunter31337
+k3os:
+  token: K10abc31337::server:x
+ssh_authorized_keys: ['http://example.org/keys']
+write_files:
+  - {path: /etc/a, permissions: 0644}
+  - {path: /etc/b, permissions: 0o644}
+  - {path: /etc/c, permissions: '0644'}
+  - {path: /etc/d, permissions: 644}
+install: {config_url: 'http://example.org/', iso_url: 'tftp://example.org/x'}
+data_sources: ['nocloud=http://example.org/']
+";
+    assert!(parse_node("f", text.as_bytes()).is_ok());
+    let (_, warnings) = parse_node_with_warnings("f", text.as_bytes()).unwrap();
+    assert!(warnings.iter().all(|one| one.severity == Severity::Warning));
+    assert!(!format!("{warnings:?}").contains("31337"));
+    let said: Vec<String> = warnings
+        .iter()
+        .map(|one| format!("{} {one}", one.code))
+        .collect();
+    insta::assert_snapshot!(said.join("\n"));
+    // A file that is refused is told with both.
+    let text = format!("{text}hostnam: a\n");
+    let findings = parse_node_with_warnings("f", text.as_bytes()).unwrap_err();
+    assert_eq!(findings.0.len(), warnings.len() + 1);
+    assert_eq!(parse_node("f", text.as_bytes()).unwrap_err().0.len(), 1);
 }
 
 #[test]

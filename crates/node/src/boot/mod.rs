@@ -222,7 +222,8 @@ fn identity(boot: &mut Boot, root: &Path, config: &NodeConfig, line: &CommandLin
 /// Who may log in.
 fn access(boot: &mut Boot, root: &Path, config: &NodeConfig) {
     let mut keys = String::new();
-    for key in &config.ssh_authorized_keys {
+    let written_out = config.ssh_authorized_keys.iter();
+    for key in written_out.filter(|key| key.source().is_none()) {
         keys.push_str(key.as_str());
         keys.push('\n');
     }
@@ -238,7 +239,7 @@ fn access(boot: &mut Boot, root: &Path, config: &NodeConfig) {
         let hash = config
             .password
             .as_ref()
-            .map(lifeboat_config::definition::types::PasswordHash::as_str);
+            .and_then(lifeboat_config::definition::types::Password::hash);
         let new = identity::shadow(&text, hash);
         if new == text {
             return Ok(());

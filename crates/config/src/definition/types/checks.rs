@@ -4,7 +4,7 @@ use std::{net::IpAddr, ops::RangeInclusive};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Refusal, did_you_mean, known_versions, listed, nearest, shown};
+use super::{KeySource, Refusal, did_you_mean, known_versions, listed, nearest, shown};
 
 type Checked = Result<(), Refusal>;
 
@@ -52,15 +52,19 @@ pub(super) fn ssh_key(text: &str) -> Checked {
         "sk-ecdsa-sha2-nistp256@openssh.com",
     ];
     one_line(text)?;
-    let lower = text.to_lowercase();
-    if ["github:", "gitlab:", "http://", "https://"]
-        .iter()
-        .any(|scheme| lower.starts_with(scheme))
+    if let Some(source) = key_source(text) {
+        return key_source_is_whole(source, text);
+    }
+    if let Some((scheme, user)) = text.split_once(':')
+        && !text.contains(' ')
+        && !user.is_empty()
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
     {
-        return Err(
-            Refusal::new("keys from the network are not fetched by this version")
-                .hint("write the key itself: the line of your id_ed25519.pub"),
-        );
+        return Err(Refusal::new(format!(
+            "keys cannot be fetched from {}",
+            shown(&format!("{scheme}:"))
+        ))
+        .hint("write github:USER, gitlab:USER, a https URL, or the key itself"));
     }
     if text.contains("PRIVATE KEY") {
         return Err(Refusal::new("this is a private key")
@@ -85,18 +89,66 @@ pub(super) fn ssh_key(text: &str) -> Checked {
         .hint("copy the whole line of the .pub file"))
 }
 
-pub(super) fn password_hash(text: &str) -> Checked {
+/// Where a key is fetched from, by its scheme, in any case.
+pub(super) fn key_source(text: &str) -> Option<KeySource<'_>> {
+    let (scheme, rest) = text.split_once(':')?;
+    if scheme.eq_ignore_ascii_case("github") {
+        Some(KeySource::GitHub(rest))
+    } else if scheme.eq_ignore_ascii_case("gitlab") {
+        Some(KeySource::GitLab(rest))
+    } else if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") {
+        Some(KeySource::Url(text))
+    } else {
+        None
+    }
+}
+
+fn key_source_is_whole(source: KeySource<'_>, text: &str) -> Checked {
+    match source {
+        KeySource::GitHub(user) | KeySource::GitLab(user) => {
+            let name = !user.is_empty()
+                && user
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+            ensure(name && user.len() <= 255, || {
+                format!("{} names no user", shown(text))
+            })
+        }
+        KeySource::Url(_) => web_address(text),
+    }
+}
+
+/// A http or https URL with a host.
+pub(crate) fn web_address(text: &str) -> Checked {
+    let clean = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    let host = ["http", "https"].iter().find_map(|wanted| {
+        let (scheme, rest) = text.split_once("://")?;
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        (scheme.eq_ignore_ascii_case(wanted) && !host.is_empty()).then_some(host)
+    });
+    // Not repeated: an address may hold a password.
+    ensure(clean && host.is_some(), || {
+        "must be a http or https URL such as https://example.org/file".to_owned()
+    })
+}
+
+pub(super) fn password(text: &str) -> Checked {
+    if text.is_empty() {
+        return Err(Refusal::new("the password is empty")
+            .hint("leave the key out, or write \"*\" for no password"));
+    }
+    one_line(text)?;
     // `*` and `!` lock the account; a hash is `$ID$…` without `:` (crypt(5), shadow(5)).
-    let hash = text.starts_with('$')
-        && text.matches('$').count() >= 3
+    let hash = text.matches('$').count() >= 3
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b':');
-    if hash || matches!(text, "*" | "!") {
+    if hash || !text.starts_with('$') {
         return Ok(());
     }
     Err(
-        Refusal::new("not a password hash, and a password in plain text is not taken")
+        Refusal::new("not a password hash, although it begins with `$` as one")
             .hint("make a hash with `openssl passwd -6`, or write \"*\" for no password"),
     )
 }
@@ -216,7 +268,7 @@ pub(super) fn sysctl(text: &str) -> Checked {
     })
 }
 
-pub(super) fn one_line(text: &str) -> Checked {
+pub(crate) fn one_line(text: &str) -> Checked {
     ensure(!text.contains(char::is_control), || {
         "must be one line without control characters".to_owned()
     })
@@ -244,7 +296,7 @@ pub(super) fn address(text: &str) -> Checked {
     })
 }
 
-pub(super) fn server(text: &str) -> Checked {
+pub(crate) fn server(text: &str) -> Checked {
     let name = text.to_ascii_lowercase();
     // Digits and dots alone would be an address with a mistake.
     let numeric = text
@@ -262,7 +314,7 @@ pub(super) fn command(text: &str) -> Checked {
     })
 }
 
-pub(super) fn node_path(text: &str) -> Checked {
+pub(crate) fn node_path(text: &str) -> Checked {
     let clean = |path: &str| {
         path.strip_prefix('/').is_some_and(|rest| {
             rest.split('/')
