@@ -14,6 +14,7 @@
 mod boot;
 mod child;
 mod console;
+pub mod datasource;
 mod files;
 pub mod init;
 mod provision;
