@@ -19,6 +19,7 @@ mod fold;
 mod parse;
 pub mod render;
 mod schema;
+mod unit;
 mod yaml;
 
 pub use definition::{

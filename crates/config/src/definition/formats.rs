@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::types;
+
 /// Text that is not of its format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -40,10 +42,15 @@ pub(crate) struct Format {
 }
 
 fn find(name: &str) -> Option<&'static Format> {
-    [super::types::FORMATS, super::k3os::FORMATS]
-        .into_iter()
-        .flatten()
-        .find(|one| one.name == name)
+    [
+        types::FORMATS,
+        super::k3os::FORMATS,
+        types::network::FORMATS,
+        types::system::FORMATS,
+    ]
+    .into_iter()
+    .flatten()
+    .find(|one| one.name == name)
 }
 
 /// Checks `text`; a format that is not ours says nothing.

@@ -8,8 +8,10 @@ pub(crate) mod formats;
 pub mod image;
 pub mod k3os;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub(crate) mod rules;
+pub mod system;
 pub mod types;
 mod versions;
 

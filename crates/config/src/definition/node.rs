@@ -18,10 +18,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     k3os::{Argument, DataSource, FileSource, InstallConfig, ServerUrl, Token, Wifi},
+    network::NetworkConfig,
+    system::{
+        GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
+        UserConfig,
+    },
     types::{
         Address, CommandLine, Encoding, Hostname, LabelKey, LabelValue, Mode, ModuleLine, NodePath,
         Owner, Password, Server, SshKey, SysctlName, SysctlValue, Taint, VariableName,
         VariableValue,
+        system::{Certificate, KernelArgument, Locale, Timezone},
     },
 };
 
@@ -88,6 +94,34 @@ pub struct NodeConfig {
     pub k3s_args: Vec<Argument>,
     /// Installation to a disk.
     pub install: InstallConfig,
+
+    // The operating system around Kubernetes.
+    /// The network. Without it each wired interface asks by DHCP.
+    pub network: NetworkConfig,
+    /// Users besides root.
+    pub users: Vec<UserConfig>,
+    /// Groups.
+    pub groups: Vec<GroupConfig>,
+    /// Certificates of authorities that are trusted besides those of the image, each as PEM.
+    pub ca_certs: Vec<Certificate>,
+    /// The time zone. The default is UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Timezone>,
+    /// The locale. The default is C.UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// File systems that are mounted at boot, before Kubernetes is started.
+    pub mounts: Vec<MountConfig>,
+    /// Swap space. With it, pods that are not guaranteed their memory may be swapped out.
+    pub swap: Vec<SwapConfig>,
+    /// Registries of container images: mirrors and credentials.
+    pub registries: RegistriesConfig,
+    /// Units of systemd.
+    pub systemd: SystemdConfig,
+    /// Arguments that are added to the kernel's command line from the next boot on.
+    pub kernel_args: Vec<KernelArgument>,
+    /// Web proxies.
+    pub proxy: ProxyConfig,
 }
 
 /// A file that is written at each boot.

@@ -1,5 +1,7 @@
 //! What no single value shows: rules between keys.
 
+mod network;
+mod system;
 mod warnings;
 
 use std::collections::{HashMap, HashSet};
@@ -326,5 +328,7 @@ pub(crate) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
             );
         }
     }
+    network::node(node, root, prefix, findings);
+    system::node(node, root, prefix, findings);
     warnings::node(node, root, prefix, findings);
 }

@@ -103,6 +103,9 @@ const fn format(name: &'static str, expectation: &'static str, check: Check) -> 
     }
 }
 
+pub mod network;
+pub mod system;
+
 text_types! {
     /// The formats of this module.
     table FORMATS [

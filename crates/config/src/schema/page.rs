@@ -86,6 +86,9 @@ fn inner(root: &Root, schema: &Map<String, Json>, path: &str, rows: &mut Vec<[St
         if let Some(items) = alternative.get("items") {
             inner(root, root.follow(items), &format!("{path}[]"), rows);
         }
+        if let Some(values @ Json::Object(_)) = alternative.get("additionalProperties") {
+            inner(root, root.follow(values), &format!("{path}.*"), rows);
+        }
     }
 }
 
