@@ -49,6 +49,11 @@ impl Secrets {
             let (name, value) = argument.as_str().split_once('=')?;
             (name.contains("token") || name.contains("secret")).then(|| value.to_owned())
         }));
+        secrets.extend(config.k3s_args.windows(2).filter_map(|pair| {
+            let name = pair[0].as_str();
+            (name.contains("token") || name.contains("secret"))
+                .then(|| pair[1].as_str().to_owned())
+        }));
         secrets.extend(config.environment.iter().filter_map(|(name, value)| {
             let name = name.as_str().to_ascii_lowercase();
             let secret = ["token", "secret", "password", "passwd", "key", "credential"]

@@ -209,6 +209,21 @@ pub(super) fn first_subnet(facts: &Facts, target: &mut Target<'_>, outcome: &mut
     }
 }
 
+/// `run_cmd` is done before the kubelet starts, as in k3OS.
+pub(super) fn commands_first(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
+    const ORDER: &str = "/etc/systemd/system/kubelet.service.d/20-run-cmd.conf";
+    let done = if config.run_cmd.is_empty() {
+        target.retire(ORDER)
+    } else {
+        target.generate(
+            ORDER,
+            "# run_cmd of the node's configuration comes first.\n[Unit]\nAfter=lifeboat-run.service\n",
+            0o644,
+        )
+    };
+    outcome.check("cannot order the kubelet after run_cmd", done);
+}
+
 /// Without a password nobody can log in at a console: no prompt among the status lines.
 pub(super) fn consoles(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
     const MASK: &str = "/dev/null";

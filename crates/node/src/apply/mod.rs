@@ -40,10 +40,11 @@ use fetch::Fetcher;
 use files::Contents;
 use generated::Generated;
 use keys::{Login, Others};
+use root::Root;
 use target::Target;
 
-pub(crate) use runtime::{NEEDED, run};
-pub use runtime::RunError;
+pub(crate) use runtime::NEEDED;
+pub use runtime::{RunError, run};
 pub use verb::{Applied, AppliedStep, ApplyError, How, apply, confirm, revert};
 
 /// The longest that a command may hold up a boot.
@@ -86,7 +87,7 @@ struct Work<'a> {
 }
 
 /// Runs these steps of a phase, in the phase's order.
-pub(crate) fn phase(
+fn phase(
     phase: Phase,
     steps: &[Step],
     job: &Job<'_>,
@@ -111,9 +112,48 @@ pub(crate) fn phase(
     )
 }
 
+/// Takes a folder as the root of what is applied.
+pub(crate) fn root(path: &Path) -> std::io::Result<Root> {
+    Root::open(path)
+}
+
+/// What the phases before systemd made of a configuration.
+#[derive(Debug, Default)]
+pub(crate) struct BeforeServices {
+    /// Steps that failed, and why.
+    pub failures: Vec<(&'static str, String)>,
+    /// Whether the runtime phase has something to do.
+    pub needs_runtime: bool,
+}
+
+/// The phases before systemd, in one go.
+pub(crate) fn before_services(job: &Job<'_>, root: Root) -> BeforeServices {
+    let mut target = Target::new(root, &kernel::Running, target::Mode::Apply);
+    let mut reporter = engine::Reporter::default();
+    let first = Phase::Initrd.steps();
+    let mut done = phase(Phase::Initrd, first, job, &mut target, |_, event| {
+        reporter.tell(event);
+    });
+    let second = again(Phase::Boot, first, job.config);
+    done.extend(phase(Phase::Boot, &second, job, &mut target, |_, event| {
+        reporter.tell(event);
+    }));
+    reporter.flush();
+    BeforeServices {
+        needs_runtime: needs_runtime(job.config, &done),
+        failures: done
+            .into_iter()
+            .flat_map(|done| {
+                let name = done.step.name();
+                done.failures.into_iter().map(move |reason| (name, reason))
+            })
+            .collect(),
+    }
+}
+
 /// The steps of a phase that can find something to do after `before` have run with the same
 /// configuration.
-pub(crate) fn again(phase: Phase, before: &[Step], config: &NodeConfig) -> Vec<Step> {
+fn again(phase: Phase, before: &[Step], config: &NodeConfig) -> Vec<Step> {
     // A command may have changed anything.
     let disturbed = before
         .iter()
@@ -162,6 +202,7 @@ impl Work<'_> {
                 if let Some(facts) = job.facts {
                     generated::first_subnet(facts, target, outcome);
                 }
+                generated::commands_first(config, target, outcome);
             }
             Step::Environment => self.generated.remember(target, outcome),
             _ => {}
@@ -221,7 +262,7 @@ impl Work<'_> {
 }
 
 /// A fetcher as this node's configuration wants it.
-pub(crate) fn fetcher(config: &NodeConfig) -> Fetcher {
+fn fetcher(config: &NodeConfig) -> Fetcher {
     let authorities = fs_err::read(AUTHORITIES).unwrap_or_default();
     let variable = |names: [&str; 2]| {
         config.environment.iter().find_map(|(name, value)| {
@@ -235,12 +276,12 @@ pub(crate) fn fetcher(config: &NodeConfig) -> Fetcher {
 }
 
 /// Whether a configuration has something that only the runtime phase can do.
-pub(crate) fn needs_runtime(config: &NodeConfig, done: &[engine::Done]) -> bool {
+fn needs_runtime(config: &NodeConfig, done: &[engine::Done]) -> bool {
     !config.run_cmd.is_empty() || done.iter().any(|done| !done.later.is_empty())
 }
 
 /// The host name that a configuration wants, or the one that the boot has chosen.
-pub(crate) fn host_name(config: &NodeConfig, boot: &boot::Boot) -> String {
+fn host_name(config: &NodeConfig, boot: &boot::Boot) -> String {
     config
         .hostname
         .as_ref()

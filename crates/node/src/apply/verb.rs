@@ -120,6 +120,10 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
     }
     let mut boot = Boot::read().map_err(ApplyError::Boot)?;
     let (config, sources) = boot::configuration();
+    let mut secrets = Secrets::of(&config);
+    if let Ok(before) = boot::kept_configuration() {
+        secrets.add(&before);
+    }
     let network = provision::address().is_some().then(|| fetcher(&config));
     let hostname = host_name(&config, &boot);
     let facts = boot.facts();
@@ -166,10 +170,6 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
     reporter.flush();
     if how != How::DryRun {
         failures.extend(reload::tell(&target.changes));
-    }
-    let mut secrets = Secrets::of(&config);
-    if let Ok(before) = boot::kept_configuration() {
-        secrets.add(&before);
     }
     Ok(Applied {
         schema: "lifeboat.node-apply/1",
