@@ -209,7 +209,8 @@ fn is_private(path: &str, place: &Place) -> bool {
     if path.starts_with("/etc/ssh/authorized_keys.d/") {
         return false;
     }
-    matches!(place, Place::File(NewFile { mode, .. }) if mode & 0o004 == 0)
+    ["/etc/shadow", "/etc/gshadow"].contains(&path)
+        || matches!(place, Place::File(NewFile { mode, .. }) if mode & 0o004 == 0)
 }
 
 fn described(place: &Place) -> String {
