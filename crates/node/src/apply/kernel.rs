@@ -46,6 +46,28 @@ impl Kernel for Running {
     }
 }
 
+/// A kernel that nothing is told to.
+#[derive(Debug)]
+pub(super) struct Deaf;
+
+impl Kernel for Deaf {
+    fn release(&self) -> String {
+        Running.release()
+    }
+
+    fn host_name(&self) -> String {
+        String::new()
+    }
+
+    fn set_host_name(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn load(&self, _: fs::File, _: &str, _: sys::Compression) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Loads the modules that modules-load.d names and are not there yet, each with what it needs
 /// and with its parameters of modprobe.d.
 pub(super) fn modules(target: &mut Target<'_>, outcome: &mut Outcome) {

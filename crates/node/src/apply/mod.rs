@@ -151,6 +151,38 @@ pub(crate) fn before_services(job: &Job<'_>, root: Root) -> BeforeServices {
     }
 }
 
+/// Applies the phases before systemd to a folder that is no node's root: nothing is told to the
+/// running kernel, no command runs. For measurements.
+///
+/// # Errors
+/// If the folder cannot be opened.
+pub fn rehearse(
+    folder: &Path,
+    hostname: &str,
+    config: &NodeConfig,
+    facts: Option<&Facts>,
+) -> std::io::Result<Vec<AppliedStep>> {
+    let job = Job {
+        config,
+        facts,
+        hostname,
+        rancher: Rancher::Wanted,
+        fetcher: None,
+        logs: folder,
+    };
+    let mut target = Target::new(Root::open(folder)?, &kernel::Deaf, target::Mode::Apply);
+    let quiet = |steps: &[Step]| {
+        let commands = [Step::InitCommands, Step::BootCommands];
+        let steps = steps.iter().copied();
+        steps.filter(|step| !commands.contains(step)).collect::<Vec<_>>()
+    };
+    let first = quiet(Phase::Initrd.steps());
+    let mut done = phase(Phase::Initrd, &first, &job, &mut target, |_, _| {});
+    let second = quiet(&again(Phase::Boot, &first, config));
+    done.extend(phase(Phase::Boot, &second, &job, &mut target, |_, _| {}));
+    Ok(done.into_iter().map(AppliedStep::from).collect())
+}
+
 /// The steps of a phase that can find something to do after `before` have run with the same
 /// configuration.
 fn again(phase: Phase, before: &[Step], config: &NodeConfig) -> Vec<Step> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Job, Phase, Step,
     diff::{self, Secrets},
-    engine::Reporter,
+    engine::{Done, Reporter},
     fetcher, host_name,
     kernel::Running,
     phase, reload,
@@ -75,6 +75,18 @@ pub struct AppliedStep {
     /// What waits for the network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub later: Vec<String>,
+}
+
+impl From<Done> for AppliedStep {
+    fn from(done: Done) -> Self {
+        Self {
+            step: done.step.name(),
+            seconds: done.seconds,
+            changed: done.changed,
+            failures: done.failures,
+            later: done.later,
+        }
+    }
 }
 
 /// What was applied, or would be.
@@ -181,13 +193,7 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
         problems: problems(&sources),
         steps: done
             .into_iter()
-            .map(|done| AppliedStep {
-                step: done.step.name(),
-                seconds: done.seconds,
-                changed: done.changed,
-                failures: done.failures,
-                later: done.later,
-            })
+            .map(AppliedStep::from)
             .collect(),
         diff: diff::show(&target.changes, &secrets),
         failures,
