@@ -16,6 +16,9 @@ pub mod bundle;
 pub mod definition;
 mod finding;
 mod fold;
+pub mod k3os;
+pub mod k3s;
+pub mod layers;
 mod parse;
 pub mod render;
 mod schema;
@@ -33,6 +36,7 @@ pub use definition::{
     },
 };
 pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use layers::{Effective, NativeInput, effective};
 pub use parse::{
     finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
 };

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lifeboat_machine::MachineName;
 
-use crate::env;
+use crate::{commands::config::ConfigCommand, env};
 
 /// One file in, a Kubernetes node out
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ pub enum Format {
     Text,
     /// One JSON document with a schema
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// The form of progress.
@@ -103,6 +105,9 @@ pub enum Command {
     Kubectl(KubectlArgs),
     /// Print a machine's kubeconfig, or merge it into yours
     Kubeconfig(KubeconfigArgs),
+    /// Look at node configurations, also those of other systems
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Check what this host can do, and what to do about each lack
     Doctor,
     /// Look at the cache, or make it smaller

@@ -38,7 +38,7 @@ impl Printer {
         out(&format!("{text}"));
     }
 
-    /// Facts: one JSON document, or what `text` makes of them.
+    /// Facts: one JSON or YAML document, or what `text` makes of them.
     pub fn facts<T: Serialize>(
         self,
         facts: &T,
@@ -46,6 +46,10 @@ impl Printer {
     ) -> anyhow::Result<()> {
         match self.format {
             Format::Json => out(&serde_json::to_string_pretty(facts)?),
+            Format::Yaml => {
+                let facts = serde_json::to_value(facts)?;
+                out(lifeboat_config::render::yaml(&facts).trim_end_matches('\n'));
+            }
             Format::Text => {
                 let text = text(facts);
                 if !text.is_empty() {

@@ -1,5 +1,5 @@
 //! What runs on a node: the init of the initrd, provisioning, the console, the status, and the
-//! files of the image that belong to them. Nothing here runs on a workstation.
+//! files of the image that belong to them. Only [`sources`] is of use on a workstation.
 //!
 //! ```
 //! use lifeboat_node::{Content, files};
@@ -19,6 +19,7 @@ mod files;
 pub mod init;
 mod provision;
 pub mod report;
+pub mod sources;
 mod status;
 mod sys;
 

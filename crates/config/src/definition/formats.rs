@@ -45,6 +45,7 @@ fn find(name: &str) -> Option<&'static Format> {
     [
         types::FORMATS,
         super::k3os::FORMATS,
+        super::kubeadm::FORMATS,
         types::network::FORMATS,
         types::system::FORMATS,
     ]

@@ -89,6 +89,12 @@ macro_rules! text_types {
             $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
             $($more,)*
         ];
+    };    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+        $crate::definition::types::text_types! {
+            /// The formats of these types.
+            table FORMATS [];
+            $($(#[$meta])* $name: $format, $kinds, $expectation, $check, $secret;)*
+        }
     };
 }
 

@@ -5,6 +5,8 @@
 
 mod cni;
 mod kubeadm;
+mod merge;
+mod pods;
 mod runtime;
 mod system;
 #[cfg(test)]
@@ -15,22 +17,21 @@ use std::net::IpAddr;
 
 pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
-    flannel_manifest_for_one_node, flannel_subnet_env,
+    flannel_manifest_at, flannel_subnet_env,
 };
-pub use kubeadm::{kubeadm_init, kubeadm_patches};
+pub use kubeadm::{kubeadm_config, kubeadm_init, kubeadm_patches, plan};
+pub use pods::PodNetwork;
 pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
 };
 pub use system::{environment, hosts, module_files, network_files, sysctls};
+pub use text::yaml;
 pub(crate) use text::yaml_safe;
 
 use crate::{Cni, NodeConfig, Runtime};
 
-/// The addresses of pods.
+/// The addresses of pods, if nothing else is configured; see [`PodNetwork`].
 pub const POD_SUBNET: &str = "10.244.0.0/16";
-/// The addresses of pods on the first node: the first /24 of [`POD_SUBNET`], which the
-/// controller manager gives to the first node.
-pub const FIRST_NODE_SUBNET: &str = "10.244.0.0/24";
 /// The addresses of services: kubeadm's default.
 pub const SERVICE_SUBNET: &str = "10.96.0.0/12";
 /// Where flexvolume plugins are sought; /usr is read-only. Both the kubelet and the controller
@@ -40,7 +41,7 @@ pub const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 pub const CNI_CONFIG: &str = "/etc/cni/net.d";
 /// Where CNI plugins are: the payload's, then those that a pod network brings itself.
 pub const CNI_PLUGINS: [&str; 2] = ["/opt/kubernetes/current/cni", "/opt/cni/bin"];
-/// Where [`kubeadm_init`] tells kubeadm to look for [`kubeadm_patches`].
+/// Where [`kubeadm_config`] tells kubeadm to look for [`kubeadm_patches`].
 pub const KUBEADM_PATCHES: &str = "/etc/kubernetes/patches";
 
 /// What rendering needs besides the node configuration: facts of the payload and the machine.
@@ -117,7 +118,8 @@ impl RenderedFile {
     }
 }
 
-/// The file that `kubeadm init --config` reads: [`kubeadm_init`] is written here.
+/// The file that `kubeadm init --config` or `kubeadm join --config` reads: [`kubeadm_config`] is
+/// written here.
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm.yaml";
 
 /// Every file that a node writes before systemd starts, in the order of their paths: network,
@@ -128,10 +130,14 @@ pub fn node_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
         RenderedFile::new("/etc/hostname", format!("{}\n", facts.node_name)),
         RenderedFile::new("/etc/hosts", hosts(&facts.node_name)),
         RenderedFile::new("/etc/sysctl.d/90-lifeboat.conf", sysctls(node)),
-        RenderedFile::new(KUBEADM_CONFIG, kubeadm_init(node, facts)),
         RenderedFile::new("/etc/crictl.yaml", crictl_config(facts.runtime)),
     ];
-    files.extend(kubeadm_patches());
+    files.extend(kubeadm_config(node, facts).map(|content| RenderedFile {
+        // It may hold a token.
+        mode: 0o600,
+        ..RenderedFile::new(KUBEADM_CONFIG, content)
+    }));
+    files.extend(kubeadm_patches(node, facts));
     files.extend(module_files(node, facts.cni));
     files.extend(network_files(node));
     files.extend(environment(node));
@@ -154,7 +160,10 @@ pub fn node_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
     }
     let conflist = match facts.cni {
         Cni::Flannel => Some(("10-flannel.conflist", flannel_conflist())),
-        Cni::Bridge => Some(("10-bridge.conflist", bridge_conflist(FIRST_NODE_SUBNET))),
+        Cni::Bridge => {
+            let subnet = PodNetwork::of(node, facts).first_node();
+            Some(("10-bridge.conflist", bridge_conflist(&subnet)))
+        }
         Cni::None => None,
     };
     files.extend(

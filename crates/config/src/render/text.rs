@@ -40,7 +40,7 @@ pub(super) fn yaml_documents<'a>(documents: impl IntoIterator<Item = &'a Json>) 
 }
 
 /// A YAML document in block style, with a line end. Read alike by YAML 1.1 and 1.2 readers.
-pub(super) fn yaml(value: &Json) -> String {
+pub fn yaml(value: &Json) -> String {
     let mut text = String::new();
     yaml_value(&mut text, value, 0, false);
     if text.starts_with('\n') {

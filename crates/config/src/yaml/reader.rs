@@ -6,12 +6,11 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{
     resolve,
+    source::{self, MOST_BYTES},
     value::{Data, Entry, Kind, Scalar, Span, Value},
 };
 use crate::finding::{Collector, Place, shown};
 
-/// The largest file that is read, in bytes.
-pub const MOST_BYTES: usize = 4 << 20;
 /// Deeper nesting is refused: values are walked by recursion.
 const MOST_DEPTH: usize = 64;
 /// Values in one document, counted after aliases: a "billion laughs" file ends here.
@@ -36,69 +35,14 @@ pub fn read(bytes: &[u8], findings: &mut Collector) -> Option<Value> {
     .read(text)
 }
 
-/// The text of a file, if it is one that YAML allows (chapter 5.1 and 5.2).
+/// The text of a file, if it is one that YAML allows.
 fn text<'a>(bytes: &'a [u8], findings: &mut Collector) -> Option<&'a str> {
-    let mut refuse = |place, message: String, hint: &str| {
-        findings.add(place, "", "unreadable", message, Some(hint.to_owned()));
-    };
-    if bytes.len() > MOST_BYTES {
-        refuse(
-            Place::START,
-            format!(
-                "the file has {} bytes; at most {MOST_BYTES} are read",
-                bytes.len()
-            ),
-            "is this the right file? large contents belong into files of their own",
-        );
-        return None;
-    }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        refuse(
-            Place::START,
-            "the file is UTF-16; only UTF-8 is read".to_owned(),
-            "save it as UTF-8",
-        );
-        return None;
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let valid = &bytes[..error.valid_up_to()];
-            let place = place_after(&String::from_utf8_lossy(valid));
-            let byte = bytes.get(valid.len()).copied().unwrap_or_default();
-            refuse(
-                place,
-                format!("byte 0x{byte:02x} is not UTF-8"),
-                "save the file as UTF-8; binary content can be written as base64 with `encoding: base64`",
-            );
-            return None;
-        }
-    };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let forbidden = |character: char| matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}');
-    if let Some((at, character)) = text.char_indices().find(|(_, c)| forbidden(*c)) {
-        let name = match character {
-            '\0' => "a NUL byte".to_owned(),
-            other => format!("the control character U+{:04X}", u32::from(other)),
-        };
-        refuse(
-            place_after(&text[..at]),
-            format!("{name} is not allowed in YAML"),
-            "remove it, or write it as an escape in double quotes, such as \"\\x1b\"",
-        );
-        return None;
-    }
-    Some(text)
-}
-
-/// The place that follows `text`.
-fn place_after(text: &str) -> Place {
-    let line = text.matches('\n').count() + 1;
-    let last = text.rsplit('\n').next().unwrap_or_default();
-    Place {
-        line,
-        column: last.chars().count() + 1,
-    }
+    source::whole(bytes)
+        .map_err(|refusal| {
+            let hint = Some(refusal.hint.to_owned());
+            findings.add(refusal.place, "", "unreadable", refusal.message, hint);
+        })
+        .ok()
 }
 
 struct Frame {
@@ -397,20 +341,8 @@ impl Reader<'_> {
     }
 
     fn syntax(&mut self, info: &str, place: Place, text: &str) {
-        let line = text.lines().nth(place.line - 1).unwrap_or_default();
-        let indent: &str = &line[..line.len() - line.trim_start().len()];
-        let hint = if indent.contains('\t') {
-            "indent with spaces: YAML does not allow tabs there"
-        } else if line
-            .trim_start()
-            .starts_with(['@', '`', '%', '&', '*', '!'])
-            || line.contains(": ") && line.matches(": ").count() > 1
-        {
-            "text with `: `, ` #` or a special first character needs quotes"
-        } else {
-            "look at the indentation, quotes and brackets of this line and the one before"
-        };
-        self.add(place, "syntax", format!("not YAML: {info}"), hint);
+        let message = format!("not YAML: {info}");
+        self.add(place, "syntax", message, syntax_hint(text, place));
     }
 
     fn add(&mut self, place: Place, code: &'static str, message: String, hint: &str) {
@@ -457,9 +389,26 @@ fn key(
     Key::Unusable
 }
 
-fn place(marker: Marker) -> Place {
+pub(super) fn place(marker: Marker) -> Place {
     Place {
         line: marker.line().max(1),
         column: marker.col() + 1,
+    }
+}
+
+/// What most likely makes the line of `place` no YAML.
+pub(super) fn syntax_hint(text: &str, place: Place) -> &'static str {
+    let line = text.lines().nth(place.line - 1).unwrap_or_default();
+    let indent: &str = &line[..line.len() - line.trim_start().len()];
+    if indent.contains('\t') {
+        "indent with spaces: YAML does not allow tabs there"
+    } else if line
+        .trim_start()
+        .starts_with(['@', '`', '%', '&', '*', '!'])
+        || line.contains(": ") && line.matches(": ").count() > 1
+    {
+        "text with `: `, ` #` or a special first character needs quotes"
+    } else {
+        "look at the indentation, quotes and brackets of this line and the one before"
     }
 }

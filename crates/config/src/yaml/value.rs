@@ -64,6 +64,9 @@ pub enum Kind {
     Float(f64),
     /// Anything else, and all that is quoted.
     Text,
+    /// Bytes that are not UTF-8, as `!!binary` gives them; the text is their base64. Only the
+    /// lenient reader makes it.
+    Binary,
 }
 
 impl Value {
@@ -108,6 +111,7 @@ impl Value {
                 Kind::Null => "nothing".to_owned(),
                 Kind::Bool(value) => format!("the boolean {value}"),
                 Kind::Integer(_) | Kind::Float(_) => format!("the number {}", scalar.text),
+                Kind::Binary => "binary data".to_owned(),
                 Kind::Text => format!("the text {}", crate::finding::shown(&scalar.text)),
             },
         }

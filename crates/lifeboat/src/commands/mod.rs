@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod completions;
+pub mod config;
 mod console;
 mod doctor;
 mod down;
@@ -45,6 +46,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit> {
         Command::Logs(arguments) => logs::run(&arguments, context),
         Command::Kubectl(arguments) => kubectl::run(&arguments, context),
         Command::Kubeconfig(arguments) => kubeconfig::run(&arguments, context),
+        Command::Config(command) => config::run(&command, context),
         Command::Doctor => doctor::run(context),
         Command::Cache(command) => cache::run(&command, context),
         Command::Schema => schema::run(context),

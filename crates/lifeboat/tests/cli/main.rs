@@ -1,6 +1,10 @@
 //! What the command says, without a network, root or a machine.
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod config_show;
+#[cfg(test)]
 mod input;
 #[cfg(test)]
 mod place;

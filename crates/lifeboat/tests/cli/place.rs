@@ -1,7 +1,7 @@
 //! A folder for a test, with all folders of the command in it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -23,9 +23,34 @@ impl Place {
 
     /// Puts a file there.
     pub fn file(self, name: &str, text: &str) -> Self {
+        fs_err::write(self.new_path(name), text).unwrap();
+        self
+    }
+
+    /// Where something is put there.
+    fn new_path(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, text).unwrap();
+        path
+    }
+
+    /// Puts a symbolic link there.
+    pub fn link(self, name: &str, target: &str) -> Self {
+        std::os::unix::fs::symlink(target, self.new_path(name)).unwrap();
+        self
+    }
+
+    /// Puts a pipe there that nobody writes to.
+    pub fn pipe(self, name: &str) -> Self {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, self.new_path(name), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        self
+    }
+
+    /// Puts a file of zeros there, which takes no room.
+    pub fn sparse(self, name: &str, bytes: u64) -> Self {
+        let file = fs_err::File::create(self.new_path(name)).unwrap();
+        file.set_len(bytes).unwrap();
         self
     }
 

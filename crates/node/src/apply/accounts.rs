@@ -1,6 +1,6 @@
 //! Users: who owns what, passwords, and the login that k3OS has.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use lifeboat_config::NodeConfig;
 
@@ -86,23 +86,21 @@ impl Names {
 pub(super) fn rancher(target: &mut Target<'_>, outcome: &mut Outcome) {
     let names = Names::read(target);
     let home = format!("/home/{RANCHER}");
-    let ids = match names.users.get(RANCHER) {
-        Some(ids) => *ids,
-        None => {
-            if let Some(other) = names.user_of(RANCHER_ID) {
-                outcome.fail(format!(
-                    "the user {RANCHER} is not made: its number {RANCHER_ID} is that of {other}"
-                ));
-                return;
-            }
-            let added = add_rancher(target, &home);
-            if added.is_err() {
-                outcome.check(&format!("the user {RANCHER} is not made"), added);
-                return;
-            }
-            (RANCHER_ID, RANCHER_ID)
+    let known = names.users.get(RANCHER).copied();
+    if known.is_none() {
+        if let Some(other) = names.user_of(RANCHER_ID) {
+            outcome.fail(format!(
+                "the user {RANCHER} is not made: its number {RANCHER_ID} is that of {other}"
+            ));
+            return;
         }
-    };
+        let added = add_rancher(target, &home);
+        if added.is_err() {
+            outcome.check(&format!("the user {RANCHER} is not made"), added);
+            return;
+        }
+    }
+    let ids = known.unwrap_or((RANCHER_ID, RANCHER_ID));
     let made = target.folder(&home, 0o700, ids);
     outcome.check(&format!("cannot make {home}"), made);
     // Where the image has sudo.
@@ -218,7 +216,8 @@ fn with_hash(text: &str, user: &str, hash: &str) -> Option<String> {
             Some(rest) if !found => {
                 found = true;
                 let after = rest.split_once(':').map_or("", |(_, after)| after);
-                out.push_str(&format!("{user}:{hash}:{after}"));
+                // Writing to a String does not fail.
+                let _ = write!(out, "{user}:{hash}:{after}");
             }
             _ => out.push_str(line),
         }

@@ -144,14 +144,6 @@ impl Step {
             Self::RunCommands => "run_cmd",
         }
     }
-
-    /// Whether it runs what the user wrote, which may change anything.
-    pub fn is_commands(self) -> bool {
-        matches!(
-            self,
-            Self::InitCommands | Self::BootCommands | Self::RunCommands
-        )
-    }
 }
 
 /// What a step says.

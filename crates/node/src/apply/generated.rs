@@ -88,7 +88,8 @@ impl Generated {
 
     /// Notes what is generated now.
     pub fn remember(&self, target: &mut Target<'_>, outcome: &mut Outcome) {
-        let text: String = self.paths().map(|path| format!("{path}\n")).collect();
+        let paths: Vec<&str> = self.paths().collect();
+        let text = paths.join("\n") + "\n";
         let done = target.put(LIST, NewFile::new(text, 0o644));
         outcome.check("cannot note which files are generated", done);
     }

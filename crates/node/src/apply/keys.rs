@@ -175,7 +175,7 @@ fn fetched(
                 outcome.later.push(shown(url));
             }
             Some(Ok(keys)) => {
-                let text = keys.iter().map(|key| format!("{key}\n")).collect::<String>();
+                let text = keys.join("\n") + "\n";
                 let kept = target.put(&cached, NewFile::new(text, 0o600));
                 outcome.check("cannot keep the keys of a server", kept);
                 found.insert(url.clone(), keys.clone());

@@ -53,11 +53,12 @@ const HOLDS_UP: Duration = Duration::from_mins(10);
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whether there is k3OS' login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rancher {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rancher {
     /// The configuration is one of k3OS.
     Wanted,
     /// It is not.
+    #[default]
     Absent,
 }
 

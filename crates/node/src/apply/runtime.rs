@@ -51,7 +51,11 @@ pub enum RunError {
 /// [`RunError`]; also reported.
 pub fn run() -> Result<(), RunError> {
     let mut boot = Boot::read().map_err(RunError::Boot)?;
-    let (config, sources) = boot::configuration();
+    let boot::source::Found {
+        config,
+        sources,
+        rancher,
+    } = boot::configuration();
     // Some networks never come; the commands may be what mends them.
     let deadline = Instant::now() + ADDRESS;
     while provision::address().is_none() && Instant::now() < deadline {
@@ -64,7 +68,7 @@ pub fn run() -> Result<(), RunError> {
         config: &config,
         facts: facts.as_ref(),
         hostname: &hostname,
-        rancher: boot::rancher(&sources),
+        rancher,
         fetcher: network.as_ref(),
         logs: Path::new(boot::LOGS),
     };

@@ -131,7 +131,11 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
         return Err(ApplyError::Trial);
     }
     let mut boot = Boot::read().map_err(ApplyError::Boot)?;
-    let (config, sources) = boot::configuration();
+    let boot::source::Found {
+        config,
+        sources,
+        rancher,
+    } = boot::configuration();
     let mut secrets = Secrets::of(&config);
     if let Ok(before) = boot::kept_configuration() {
         secrets.add(&before);
@@ -143,7 +147,7 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
         config: &config,
         facts: facts.as_ref(),
         hostname: &hostname,
-        rancher: boot::rancher(&sources),
+        rancher,
         fetcher: network.as_ref(),
         logs: Path::new(boot::LOGS),
     };

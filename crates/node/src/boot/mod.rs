@@ -16,7 +16,7 @@ use lifeboat_config::{NodeConfig, parse_node, render::Facts};
 use serde::{Deserialize, Serialize};
 
 pub use payload::Payload;
-use source::Source;
+use source::{Found, Source};
 
 use crate::{
     apply::{self, Rancher},
@@ -123,14 +123,17 @@ pub(crate) fn prepare(line: &CommandLine) {
     let made = make_folder(Path::new(LOGS), 0o755);
     boot.step("logs", made);
 
-    let (config, sources) = configuration();
+    let Found {
+        config,
+        sources,
+        rancher,
+    } = configuration();
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
         boot.fail(
             "configuration",
             format!("{}: {}", source.name, source.problems.join("; ")),
         );
     }
-    let rancher = rancher(&sources);
     boot.sources = sources;
     identity(&mut boot, root, &config, line);
 
@@ -158,7 +161,7 @@ pub(crate) fn prepare(line: &CommandLine) {
 }
 
 /// The configuration of this node as its sources have it now.
-pub(crate) fn configuration() -> (NodeConfig, Vec<Source>) {
+pub(crate) fn configuration() -> Found {
     source::read()
 }
 
@@ -168,18 +171,6 @@ pub(crate) fn kept_configuration() -> io::Result<NodeConfig> {
     // It was written by this program.
     parse_node(CONFIG, &text)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
-}
-
-/// Those who come with a configuration of k3OS log in as its user.
-pub(crate) fn rancher(sources: &[Source]) -> Rancher {
-    if sources
-        .iter()
-        .any(|source| source.used && source.name.contains("k3os"))
-    {
-        Rancher::Wanted
-    } else {
-        Rancher::Absent
-    }
 }
 
 /// The phases before systemd: nothing in them waits for a network.

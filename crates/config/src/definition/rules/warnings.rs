@@ -1,14 +1,16 @@
 //! What is taken, yet worth a word.
 
-use super::{Step, place};
+use super::{Step, place, place_of};
 use crate::{
     definition::{k3os::Location, node::NodeConfig, types::KeySource},
     finding::Collector,
+    k3s,
     yaml::{Data, Kind, Scalar, Value},
 };
 
 /// The warnings of a node configuration; `prefix` is `node.` within a definition.
 pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut Collector) {
+    kubernetes(node, root, prefix, findings);
     let mut warn = |steps: &[Step<'_>], code, message: String, hint: &str| {
         let mut path = prefix.to_owned();
         for (index, step) in steps.iter().enumerate() {
@@ -33,17 +35,23 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
             "write its hash, which `openssl passwd -6` prints",
         );
     }
-    if node
-        .token
-        .as_ref()
-        .is_some_and(super::super::k3os::Token::is_of_k3s)
-    {
-        warn(
-            &[Step::Key("token")],
-            "k3s-token-form",
-            "this is a token of k3s; no node joins a cluster of kubeadm with it".to_owned(),
-            "`kubeadm token create` on a control plane prints one such as abcdef.0123456789abcdef",
-        );
+    for (index, user) in node.users.iter().enumerate() {
+        if user
+            .password
+            .as_ref()
+            .is_some_and(|one| one.plain().is_some())
+        {
+            warn(
+                &[
+                    Step::Key("users"),
+                    Step::Index(index),
+                    Step::Key("password"),
+                ],
+                "plain-text-password",
+                "the password is plain text: whoever reads this file has it".to_owned(),
+                "write its hash, which `openssl passwd -6` prints",
+            );
+        }
     }
     for (index, key) in node.ssh_authorized_keys.iter().enumerate() {
         if let Some(KeySource::Url(url)) = key.source()
@@ -121,6 +129,16 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
                 &format!("quote it: `permissions: \"{text}\"`"),
             );
         }
+    }
+}
+
+/// What of the settings of k3s does not carry over.
+fn kubernetes(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut Collector) {
+    for note in k3s::of_node(node, None).notes {
+        // What the arguments say is the same as in the keys, whose faults are found already.
+        let place = place_of(root, &note.path);
+        let path = format!("{prefix}{}", note.path);
+        findings.warn(place, path, note.code, note.message, note.hint);
     }
 }
 

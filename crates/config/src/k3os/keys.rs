@@ -1,0 +1,236 @@
+//! The names of k3OS' keys, and what each holds.
+
+use std::collections::BTreeMap;
+
+use super::config::{Config, WifiNetwork, WriteFile};
+
+/// A mapping whose keys are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// The file itself.
+    Top,
+    /// `k3os:`
+    K3os,
+    /// `k3os.install:`
+    Install,
+}
+
+/// What a key holds, and where a configuration has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Field {
+    /// A text.
+    Text(fn(&mut Config) -> &mut String),
+    /// A truth value.
+    Flag(fn(&mut Config) -> &mut bool),
+    /// A list of texts.
+    List(fn(&mut Config) -> &mut Vec<String>),
+    /// A mapping of texts.
+    Map(fn(&mut Config) -> &mut BTreeMap<String, String>),
+    /// A list of mappings with the keys [`FILE_KEYS`].
+    Files(fn(&mut Config) -> &mut Vec<WriteFile>),
+    /// A list of mappings with the keys [`WIFI_KEYS`].
+    Wifi(fn(&mut Config) -> &mut Vec<WifiNetwork>),
+    /// More keys.
+    Section(Section),
+}
+
+/// A key of k3OS.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its path, as `k3os.install.device`.
+    pub path: &'static str,
+    /// What it holds.
+    pub field: Field,
+}
+
+impl Key {
+    /// The last part of its path.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+}
+
+const fn key(path: &'static str, field: Field) -> Key {
+    Key { path, field }
+}
+
+static TOP: [Key; 7] = [
+    key(
+        "ssh_authorized_keys",
+        Field::List(|c| &mut c.ssh_authorized_keys),
+    ),
+    key("write_files", Field::Files(|c| &mut c.write_files)),
+    key("hostname", Field::Text(|c| &mut c.hostname)),
+    key("init_cmd", Field::List(|c| &mut c.init_cmd)),
+    key("boot_cmd", Field::List(|c| &mut c.boot_cmd)),
+    key("run_cmd", Field::List(|c| &mut c.run_cmd)),
+    key("k3os", Field::Section(Section::K3os)),
+];
+
+static K3OS: [Key; 14] = [
+    key(
+        "k3os.data_sources",
+        Field::List(|c| &mut c.k3os.data_sources),
+    ),
+    key("k3os.modules", Field::List(|c| &mut c.k3os.modules)),
+    key("k3os.sysctls", Field::Map(|c| &mut c.k3os.sysctls)),
+    key(
+        "k3os.dns_nameservers",
+        Field::List(|c| &mut c.k3os.dns_nameservers),
+    ),
+    key("k3os.ntp_servers", Field::List(|c| &mut c.k3os.ntp_servers)),
+    key("k3os.wifi", Field::Wifi(|c| &mut c.k3os.wifi)),
+    key("k3os.password", Field::Text(|c| &mut c.k3os.password)),
+    key("k3os.server_url", Field::Text(|c| &mut c.k3os.server_url)),
+    key("k3os.token", Field::Text(|c| &mut c.k3os.token)),
+    key("k3os.labels", Field::Map(|c| &mut c.k3os.labels)),
+    key("k3os.taints", Field::List(|c| &mut c.k3os.taints)),
+    key("k3os.k3s_args", Field::List(|c| &mut c.k3os.k3s_args)),
+    key("k3os.environment", Field::Map(|c| &mut c.k3os.environment)),
+    key("k3os.install", Field::Section(Section::Install)),
+];
+
+static INSTALL: [Key; 9] = [
+    key(
+        "k3os.install.device",
+        Field::Text(|c| &mut c.k3os.install.device),
+    ),
+    key(
+        "k3os.install.config_url",
+        Field::Text(|c| &mut c.k3os.install.config_url),
+    ),
+    key(
+        "k3os.install.iso_url",
+        Field::Text(|c| &mut c.k3os.install.iso_url),
+    ),
+    key(
+        "k3os.install.silent",
+        Field::Flag(|c| &mut c.k3os.install.silent),
+    ),
+    key(
+        "k3os.install.no_format",
+        Field::Flag(|c| &mut c.k3os.install.no_format),
+    ),
+    key(
+        "k3os.install.force_efi",
+        Field::Flag(|c| &mut c.k3os.install.force_efi),
+    ),
+    key(
+        "k3os.install.debug",
+        Field::Flag(|c| &mut c.k3os.install.debug),
+    ),
+    key("k3os.install.tty", Field::Text(|c| &mut c.k3os.install.tty)),
+    key(
+        "k3os.install.power_off",
+        Field::Flag(|c| &mut c.k3os.install.power_off),
+    ),
+];
+
+/// The keys of an entry of `write_files`.
+pub(crate) const FILE_KEYS: [&str; 5] = ["path", "content", "encoding", "owner", "permissions"];
+/// The keys of an entry of `wifi`.
+pub(crate) const WIFI_KEYS: [&str; 2] = ["name", "passphrase"];
+/// Words below `k3os.` of the kernel command line that only the boot code uses.
+pub(crate) const BOOT_WORDS: [&str; 3] = ["mode", "fallback_mode", "debug"];
+
+impl Section {
+    /// Its keys.
+    pub(crate) fn keys(self) -> &'static [Key] {
+        match self {
+            Self::Top => &TOP,
+            Self::K3os => &K3OS,
+            Self::Install => &INSTALL,
+        }
+    }
+
+    /// The key that `name` means here: case and underscores do not matter, and the names of
+    /// lists and mappings may be singular.
+    pub(crate) fn find(self, name: &str) -> Option<&'static Key> {
+        let plain = plain(name);
+        self.keys().iter().find(|key| {
+            let several = matches!(key.field, Field::List(_) | Field::Map(_) | Field::Files(_));
+            is_spelling(&plain, key.name(), several)
+        })
+    }
+
+    /// The section that knows `name`, if this one does not: a key at the wrong level.
+    pub(crate) fn elsewhere(self, name: &str) -> Option<&'static Key> {
+        [Self::Top, Self::K3os, Self::Install]
+            .into_iter()
+            .filter(|section| *section != self)
+            .find_map(|section| section.find(name))
+    }
+}
+
+/// The key of an entry of `write_files` that `name` means.
+pub(crate) fn file_key(name: &str) -> Option<&'static str> {
+    let plain = plain(name);
+    let mut keys = FILE_KEYS.into_iter();
+    keys.find(|key| is_spelling(&plain, key, *key == "permissions"))
+}
+
+/// The key of an entry of `wifi` that `name` means.
+pub(crate) fn wifi_key(name: &str) -> Option<&'static str> {
+    match plain(name).as_str() {
+        "name" => Some("name"),
+        "passphrase" | "password" | "pass" => Some("passphrase"),
+        _ => None,
+    }
+}
+
+/// Whether this is a word below `k3os.` that only the boot code uses.
+pub(crate) fn is_boot_word(name: &str) -> bool {
+    let plain = plain(name);
+    BOOT_WORDS
+        .iter()
+        .any(|word| is_spelling(&plain, word, false))
+}
+
+fn is_spelling(plain_name: &str, key: &str, singular: bool) -> bool {
+    let key = plain(key);
+    plain_name == key || singular && key.strip_suffix('s') == Some(plain_name)
+}
+
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|letter| *letter != '_');
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_mean_their_key() {
+        for (section, names, path) in [
+            (
+                Section::Top,
+                &["run_cmd", "runCmd", "RUNCMD", "r_u_ncmd"][..],
+                "run_cmd",
+            ),
+            (Section::Top, &["write_file", "writefiles"], "write_files"),
+            (Section::K3os, &["sysctl", "Sysctls"], "k3os.sysctls"),
+            (
+                Section::K3os,
+                &["serverURL", "server_url"],
+                "k3os.server_url",
+            ),
+            (
+                Section::Install,
+                &["poweroff", "power_off"],
+                "k3os.install.power_off",
+            ),
+        ] {
+            for name in names {
+                assert_eq!(section.find(name).unwrap().path, path, "{name}");
+            }
+        }
+        for name in ["run-cmd", "run_cmds", "token", "hostnames", "k3o", "", "_"] {
+            assert!(Section::Top.find(name).is_none(), "{name}");
+        }
+        assert_eq!(Section::Top.elsewhere("token").unwrap().path, "k3os.token");
+        assert_eq!(file_key("Permission"), Some("permissions"));
+        assert_eq!(wifi_key("PASS"), Some("passphrase"));
+        assert!(is_boot_word("fallbackMode") && !is_boot_word("token"));
+    }
+}
