@@ -24,7 +24,8 @@ mod status;
 mod sys;
 
 pub use apply::{
-    Applied, AppliedStep, ApplyError, How, RunError, apply, confirm, rehearse, revert, run as run_commands,
+    Applied, AppliedStep, ApplyError, How, RunError, apply, confirm, rehearse, revert,
+    run as run_commands,
 };
 pub use boot::{Failure, Payload, source::Source};
 pub use console::run as console;

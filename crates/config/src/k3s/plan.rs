@@ -465,7 +465,7 @@ impl Plan {
     fn is_own(&self, host: &str, hostname: Option<&str>) -> bool {
         let names = [self.node_name.as_deref(), hostname];
         let short = |name: &str| name.split('.').next().unwrap_or_default().to_lowercase();
-        let named = names.into_iter().flatten().any(|name| {
+        let by_name = names.into_iter().flatten().any(|name| {
             let whole = name.eq_ignore_ascii_case(host);
             // One of them may have the domain.
             whole || ((!name.contains('.') || !host.contains('.')) && short(name) == short(host))
@@ -475,7 +475,7 @@ impl Plan {
             let advertised = self.cluster.advertise_address;
             address.is_loopback() || self.node_ips.contains(&address) || advertised == Some(address)
         });
-        named && address.is_none() || own || host.eq_ignore_ascii_case("localhost")
+        by_name && address.is_none() || own || host.eq_ignore_ascii_case("localhost")
     }
 }
 

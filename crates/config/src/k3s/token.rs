@@ -14,9 +14,9 @@ impl Token {
         &self.0
     }
 
-    /// The public half of it.
-    pub fn id(&self) -> &str {
-        &self.0[..ID]
+    /// Its id, which is public, and its secret.
+    pub fn parts(&self) -> (&str, &str) {
+        (&self.0[..ID], &self.0[ID + 1..])
     }
 }
 

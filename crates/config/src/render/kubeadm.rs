@@ -9,7 +9,7 @@ use super::{
 use crate::{
     NodeConfig,
     definition::kubeadm::{AuthorityHash, Fields, PatchKind},
-    k3s::{self, Action, Addon, Argument, Join, Plan},
+    k3s::{self, Action, Addon, Argument, Join, Plan, token::Token},
 };
 
 /// The API of kubeadm's own documents.
@@ -84,9 +84,11 @@ fn registration(facts: &Facts, plan: &Plan) -> Json {
             json!({ "key": key, "value": value, "effect": effect })
         })
         .collect();
+    let own = facts.labels.iter();
     let labels: Vec<String> = plan
         .labels
         .iter()
+        .chain(own.filter(|(key, _)| !plan.labels.contains_key(*key)))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let mut registration = json!({
@@ -306,6 +308,43 @@ fn kube_proxy(plan: &Plan) -> Json {
     let settings = &plan.cluster.proxy_settings;
     merge(&mut proxy, &Json::Object(settings.clone()));
     proxy
+}
+
+/// A bootstrap token as the object that Kubernetes keeps it in, without expiry.
+pub fn bootstrap_token(token: &Token) -> String {
+    let (id, secret) = token.parts();
+    text::yaml(&json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": format!("bootstrap-token-{id}"), "namespace": "kube-system" },
+        "type": "bootstrap.kubernetes.io/token",
+        "stringData": {
+            "token-id": id,
+            "token-secret": secret,
+            "description": "node.token",
+            "usage-bootstrap-signing": "true",
+            "usage-bootstrap-authentication": "true",
+            "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+        },
+    }))
+}
+
+/// How the names of the pods begin that the cluster of the node runs in kube-system.
+pub fn expected_pods(node: &NodeConfig, facts: &Facts) -> Vec<&'static str> {
+    let cluster = merged_cluster(node, facts, &plan(node, facts));
+    let disabled = |key: &str| cluster.pointer(&format!("/{key}/disabled")) == Some(&json!(true));
+    let pods = [
+        ("etcd-", cluster.pointer("/etcd/external").is_none()),
+        ("kube-apiserver-", true),
+        ("kube-controller-manager-", true),
+        ("kube-scheduler-", true),
+        ("kube-proxy-", !disabled("proxy")),
+        ("coredns-", !disabled("dns")),
+    ];
+    pods.into_iter()
+        .filter(|(_, is_there)| *is_there)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// The patches of a node: ours, then the user's.

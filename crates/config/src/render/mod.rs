@@ -13,13 +13,15 @@ mod system;
 mod tests;
 pub(crate) mod text;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
     flannel_manifest_at, flannel_subnet_env,
 };
-pub use kubeadm::{kubeadm_config, kubeadm_init, kubeadm_patches, plan};
+pub use kubeadm::{
+    bootstrap_token, expected_pods, kubeadm_config, kubeadm_init, kubeadm_patches, plan,
+};
 pub use pods::PodNetwork;
 pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
@@ -74,6 +76,8 @@ pub struct Facts {
     pub image_stores: Vec<String>,
     /// Phases of `kubeadm init` that are left out.
     pub skip_phases: Vec<String>,
+    /// Labels that the node has by itself; those of the configuration count more.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Facts {
@@ -93,6 +97,7 @@ impl Facts {
             pinned_images: Vec::new(),
             image_stores: vec!["/opt/kubernetes/current/images".to_owned()],
             skip_phases: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 }

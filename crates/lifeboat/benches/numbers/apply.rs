@@ -65,7 +65,12 @@ fn configuration() -> String {
         })
         .collect();
     let environment: serde_json::Map<String, Json> = (0..50)
-        .map(|number| (format!("VARIABLE_{number}"), json!(format!("value {number}"))))
+        .map(|number| {
+            (
+                format!("VARIABLE_{number}"),
+                json!(format!("value {number}")),
+            )
+        })
         .collect();
     json!({
         "hostname": "node1",

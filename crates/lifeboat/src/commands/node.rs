@@ -54,9 +54,9 @@ fn describe(status: &Status) -> String {
     }
     for step in &status.steps {
         let state = format!("{:?}", step.state).to_lowercase();
-        let took = step
-            .seconds
-            .map_or_else(String::new, |seconds| format!(" ({:.0} ms)", seconds * 1000.0));
+        let took = step.seconds.map_or_else(String::new, |seconds| {
+            format!(" ({:.0} ms)", seconds * 1000.0)
+        });
         let what = format!("{:7.1} s  {}/{}{took}", step.at, step.phase, step.step);
         line(&state, &format!("{what} {}", step.message));
     }

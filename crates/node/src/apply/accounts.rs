@@ -118,11 +118,7 @@ fn add_rancher(target: &mut Target<'_>, home: &str) -> io::Result<()> {
         "/bin/sh"
     };
     let lines = [
-        (
-            "/etc/group",
-            format!("{RANCHER}:x:{RANCHER_ID}:"),
-            0o644,
-        ),
+        ("/etc/group", format!("{RANCHER}:x:{RANCHER_ID}:"), 0o644),
         (
             "/etc/passwd",
             format!("{RANCHER}:x:{RANCHER_ID}:{RANCHER_ID}:k3OS:{home}:{shell}"),
@@ -200,7 +196,9 @@ pub(super) fn password(
 fn field<'a>(text: &'a str, user: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(user)).then(|| fields.next()).flatten()
+        (fields.next() == Some(user))
+            .then(|| fields.next())
+            .flatten()
     })
 }
 

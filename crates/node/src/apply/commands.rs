@@ -129,15 +129,19 @@ mod tests {
     #[test]
     fn each_command_has_its_own_shell_and_the_first_failure_ends_the_list() {
         let (failures, log) = run(
-            &["A=1; cd /tmp; pwd", "echo \"[$A] $(pwd)\"", "echo no; false", "echo never"],
+            &[
+                "A=1; cd /tmp; pwd",
+                "echo \"[$A] $(pwd)\"",
+                "echo no; false",
+                "echo never",
+            ],
             Some(Duration::from_mins(1)),
         );
         assert_eq!(log, "/tmp\n[] /\nno\n");
         assert_eq!(failures.len(), 1);
         assert!(
-            failures[0].starts_with(
-                "command 3 of 4 failed (exit status: 1); the 1 after it did not run"
-            ),
+            failures[0]
+                .starts_with("command 3 of 4 failed (exit status: 1); the 1 after it did not run"),
             "{failures:?}"
         );
     }

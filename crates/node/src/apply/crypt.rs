@@ -22,10 +22,8 @@ pub(crate) fn hash(password: &str) -> io::Result<String> {
     let mut random = [0; SALT];
     let mut filled = 0;
     while filled < SALT {
-        filled += rustix::rand::getrandom(
-            &mut random[filled..],
-            rustix::rand::GetRandomFlags::empty(),
-        )?;
+        filled +=
+            rustix::rand::getrandom(&mut random[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     let salt: String = random
         .iter()
@@ -142,8 +140,16 @@ mod tests {
                 "saltstring",
                 "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
             ),
-            ("we have a short salt string but not a short password, it is longer than one block of the digest: 1234567890123456789012345678901234567890", "x", "$6$x$ogiKgkMNJ/U1pJ.ftss9BCRvBYwrA90zvaND6cb1FNcqfzKMVg0E/Db.ogVrf3C1i6AiZAxQVI90S9B74RC3r1"),
-            ("pässwörd ✓", "0123456789abcdef", "$6$0123456789abcdef$WFyJV/w45/xzH1aNOmAKrF3pSv7uHdgurSLSAXoVN9D4GeTehVf/uH8S5uT85XhzsO8OOkuYEphVKBnG4CTpP1"),
+            (
+                "we have a short salt string but not a short password, it is longer than one block of the digest: 1234567890123456789012345678901234567890",
+                "x",
+                "$6$x$ogiKgkMNJ/U1pJ.ftss9BCRvBYwrA90zvaND6cb1FNcqfzKMVg0E/Db.ogVrf3C1i6AiZAxQVI90S9B74RC3r1",
+            ),
+            (
+                "pässwörd ✓",
+                "0123456789abcdef",
+                "$6$0123456789abcdef$WFyJV/w45/xzH1aNOmAKrF3pSv7uHdgurSLSAXoVN9D4GeTehVf/uH8S5uT85XhzsO8OOkuYEphVKBnG4CTpP1",
+            ),
         ] {
             assert_eq!(with_salt(password, salt), wanted);
             assert!(fits(password, wanted));

@@ -51,8 +51,7 @@ impl Secrets {
         }));
         secrets.extend(config.k3s_args.windows(2).filter_map(|pair| {
             let name = pair[0].as_str();
-            (name.contains("token") || name.contains("secret"))
-                .then(|| pair[1].as_str().to_owned())
+            (name.contains("token") || name.contains("secret")).then(|| pair[1].as_str().to_owned())
         }));
         secrets.extend(config.environment.iter().filter_map(|(name, value)| {
             let name = name.as_str().to_ascii_lowercase();
@@ -155,7 +154,12 @@ fn value(place: &Place) -> String {
 fn path_change(path: &str, change: &Change, secrets: &Secrets) -> String {
     let mut text = String::new();
     let (before, after) = (&change.before, &change.after);
-    let _ = writeln!(text, "{path}: {} -> {}", described(before), described(after));
+    let _ = writeln!(
+        text,
+        "{path}: {} -> {}",
+        described(before),
+        described(after)
+    );
     let old = content(before);
     let new = content(after);
     let (Some(old), Some(new)) = (old, new) else {
@@ -165,7 +169,10 @@ fn path_change(path: &str, change: &Change, secrets: &Secrets) -> String {
         return text;
     }
     if is_private(path, before) || is_private(path, after) {
-        let _ = writeln!(text, "  its content is not shown, as not everybody may read it");
+        let _ = writeln!(
+            text,
+            "  its content is not shown, as not everybody may read it"
+        );
         return text;
     }
     // Before the lines are compared, so that nothing of a secret is left over.
@@ -245,7 +252,11 @@ mod tests {
         let secrets = Secrets(vec!["hunter2".to_owned()]);
         let changes = [
             change("/etc/a", Place::Nothing, file("x=hunter1\n", 0o644)),
-            change("/etc/a", file("x=hunter1\n", 0o644), file("x=hunter2\n", 0o644)),
+            change(
+                "/etc/a",
+                file("x=hunter1\n", 0o644),
+                file("x=hunter2\n", 0o644),
+            ),
             change(
                 "/etc/b",
                 file("p=http://me:secret@h/\nsame\n", 0o644),

@@ -144,7 +144,11 @@ impl Fetcher {
     fn once(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let mut url = url.parse::<Uri>().map_err(|_| FetchError::Url)?;
         for _ in 0..=MOST_REDIRECTS {
-            let mut response = self.agent.get(&url).call().map_err(|error| explain(&error))?;
+            let mut response = self
+                .agent
+                .get(&url)
+                .call()
+                .map_err(|error| explain(&error))?;
             match response.status().as_u16() {
                 200 => {
                     let body = response.body_mut().with_config().limit(limit).read_to_vec();
@@ -179,7 +183,10 @@ fn next(from: &Uri, place: &str) -> Result<Uri, FetchError> {
     } else if place.is_empty() {
         return Err(nowhere);
     } else {
-        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = from
+            .path()
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{place}")
     };
     let uri: Uri = whole.parse().map_err(|_| nowhere)?;

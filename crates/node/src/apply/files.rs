@@ -90,8 +90,10 @@ impl Contents {
         }
         // Without it the next boot waits for the network again.
         if let Err(error) = target.put(&cached, NewFile::new(bytes.as_slice(), 0o600)) {
-            self.failures
-                .push(format!("cannot keep {} for later boots: {error}", shown(url)));
+            self.failures.push(format!(
+                "cannot keep {} for later boots: {error}",
+                shown(url)
+            ));
         }
         Some(bytes)
     }
@@ -131,17 +133,15 @@ pub(super) fn apply(
             continue;
         }
         let (user, group) = file.owner.parts();
-        let written = names
-            .owner(user, group)
-            .and_then(|(uid, gid)| {
-                let new = NewFile {
-                    bytes: bytes.clone(),
-                    mode: file.permissions.bits(),
-                    uid,
-                    gid,
-                };
-                target.put(path, new)
-            });
+        let written = names.owner(user, group).and_then(|(uid, gid)| {
+            let new = NewFile {
+                bytes: bytes.clone(),
+                mode: file.permissions.bits(),
+                uid,
+                gid,
+            };
+            target.put(path, new)
+        });
         outcome.check(&format!("{path} is not written"), written);
     }
     let wanted: Vec<String> = files

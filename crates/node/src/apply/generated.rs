@@ -48,13 +48,7 @@ impl Generated {
     }
 
     /// Writes the files of a step.
-    pub fn write(
-        &self,
-        step: Step,
-        phase: Phase,
-        target: &mut Target<'_>,
-        outcome: &mut Outcome,
-    ) {
+    pub fn write(&self, step: Step, phase: Phase, target: &mut Target<'_>, outcome: &mut Outcome) {
         for (_, file) in self.files.iter().filter(|(of, _)| *of == step) {
             // The address is added to it where it is used; kubeadm may be reading it now.
             if phase == Phase::Runtime && file.path == render::KUBEADM_CONFIG {
@@ -198,13 +192,17 @@ pub(super) fn resolver(target: &mut Target<'_>, outcome: &mut Outcome) {
 }
 
 /// What flanneld writes too, so that the first pods need not wait for it.
-pub(super) fn first_subnet(facts: &Facts, target: &mut Target<'_>, outcome: &mut Outcome) {
+pub(super) fn first_subnet(
+    config: &NodeConfig,
+    facts: &Facts,
+    target: &mut Target<'_>,
+    outcome: &mut Outcome,
+) {
     const SUBNET: &str = "/run/flannel/subnet.env";
     if facts.cni == Cni::Flannel
         && !target.root().exists(SUBNET)
-        && let Some(first) = provision::first_pod_subnet()
+        && let Some(text) = provision::flannel_subnet_env(config, facts)
     {
-        let text = render::flannel_subnet_env(&first);
         let done = target.put(SUBNET, NewFile::new(text, 0o644));
         outcome.check("cannot write the pods' subnet", done);
     }
@@ -260,9 +258,6 @@ mod tests {
             own("127.0.0.1\tlocalhost\n::1 localhost"),
             "127.0.0.1\tlocalhost\n127.0.1.1 n1.lan n1\n::1 localhost\n"
         );
-        assert_eq!(
-            own("127.0.1.1 a\n127.0.1.1 b\n"),
-            "127.0.1.1 n1.lan n1\n"
-        );
+        assert_eq!(own("127.0.1.1 a\n127.0.1.1 b\n"), "127.0.1.1 n1.lan n1\n");
     }
 }

@@ -26,10 +26,7 @@ mod tests;
 mod trial;
 mod verb;
 
-use std::{
-    path::Path,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use lifeboat_config::{NodeConfig, render::Facts};
 
@@ -175,7 +172,9 @@ pub fn rehearse(
     let quiet = |steps: &[Step]| {
         let commands = [Step::InitCommands, Step::BootCommands];
         let steps = steps.iter().copied();
-        steps.filter(|step| !commands.contains(step)).collect::<Vec<_>>()
+        steps
+            .filter(|step| !commands.contains(step))
+            .collect::<Vec<_>>()
     };
     let first = quiet(Phase::Initrd.steps());
     let mut done = phase(Phase::Initrd, &first, &job, &mut target, |_, _| {});
@@ -233,7 +232,7 @@ impl Work<'_> {
             Step::Network => generated::resolver(target, outcome),
             Step::Kubernetes => {
                 if let Some(facts) = job.facts {
-                    generated::first_subnet(facts, target, outcome);
+                    generated::first_subnet(config, facts, target, outcome);
                 }
                 generated::commands_first(config, target, outcome);
             }
@@ -303,8 +302,8 @@ fn fetcher(config: &NodeConfig) -> Fetcher {
             names.contains(&name).then(|| value.as_str())
         })
     };
-    let proxy = variable(["https_proxy", "HTTPS_PROXY"])
-        .or_else(|| variable(["http_proxy", "HTTP_PROXY"]));
+    let proxy =
+        variable(["https_proxy", "HTTPS_PROXY"]).or_else(|| variable(["http_proxy", "HTTP_PROXY"]));
     Fetcher::new(&authorities, proxy, fetch::Patience::default())
 }
 

@@ -61,7 +61,11 @@ fn unit(path: &str, change: &Change, later: &mut BTreeSet<(&'static str, String)
         // One that is new is started by what wants it.
         None if change.before == Place::Nothing || masked(&change.before) => return,
         None => ("try-restart", path),
-        Some((folder, unit)) if folder.ends_with(".wants") || folder.ends_with(".requires") => {
+        Some((folder, unit))
+            if [".wants", ".requires"]
+                .iter()
+                .any(|kind| folder.strip_suffix(kind).is_some()) =>
+        {
             if change.after == Place::Nothing {
                 ("stop", unit)
             } else {
@@ -138,13 +142,32 @@ mod tests {
                 Place::Nothing,
                 link("../a.service"),
             ),
-            change("/etc/systemd/system/c.timer", Place::Nothing, link("/dev/null")),
-            change("/etc/systemd/system/d.service.d/10.conf", Place::Nothing, file()),
-            change("/etc/systemd/system/serial-getty@.service", Place::Nothing, link("/dev/null")),
-            change("/etc/ssh/sshd_config.d/05-lifeboat-keys.conf", Place::Nothing, file()),
+            change(
+                "/etc/systemd/system/c.timer",
+                Place::Nothing,
+                link("/dev/null"),
+            ),
+            change(
+                "/etc/systemd/system/d.service.d/10.conf",
+                Place::Nothing,
+                file(),
+            ),
+            change(
+                "/etc/systemd/system/serial-getty@.service",
+                Place::Nothing,
+                link("/dev/null"),
+            ),
+            change(
+                "/etc/ssh/sshd_config.d/05-lifeboat-keys.conf",
+                Place::Nothing,
+                file(),
+            ),
             change("/etc/motd", Place::Nothing, file()),
         ];
-        let told: Vec<String> = commands(&changes).iter().map(|words| words.join(" ")).collect();
+        let told: Vec<String> = commands(&changes)
+            .iter()
+            .map(|words| words.join(" "))
+            .collect();
         assert_eq!(
             told,
             [

@@ -221,10 +221,8 @@ impl Root {
 
     /// The names in a folder, sorted; none if it is not there.
     pub fn names(&self, path: &str) -> Vec<String> {
-        let Ok(folder) = self.resolve(
-            &parts(path).join("/"),
-            OFlags::RDONLY | OFlags::DIRECTORY,
-        ) else {
+        let Ok(folder) = self.resolve(&parts(path).join("/"), OFlags::RDONLY | OFlags::DIRECTORY)
+        else {
             return Vec::new();
         };
         let Ok(entries) = rustix::fs::Dir::new(folder) else {
@@ -326,10 +324,7 @@ fn named(path: &str, error: Errno) -> io::Error {
         Errno::LOOP => "is a symbolic link that leads in a circle".to_owned(),
         error => format!("cannot be used: {}", io::Error::from(error)),
     };
-    io::Error::new(
-        io::Error::from(error).kind(),
-        format!("/{path} {reason}"),
-    )
+    io::Error::new(io::Error::from(error).kind(), format!("/{path} {reason}"))
 }
 
 /// Makes a thing under a name of its own, then gives it this one. Leaves nothing behind where
@@ -345,9 +340,10 @@ fn replace(
     make(&unfinished)
         .and_then(|()| {
             renameat(folder, &unfinished, folder, name).map_err(|error| match error {
-                Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY => {
-                    io::Error::new(io::ErrorKind::IsADirectory, "there is a folder of this name")
-                }
+                Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY => io::Error::new(
+                    io::ErrorKind::IsADirectory,
+                    "there is a folder of this name",
+                ),
                 error => error.into(),
             })
         })

@@ -128,7 +128,11 @@ fn come_again() {
         .unwrap_or_default();
     // Half a minute, then more, at last every ten minutes.
     let pause = (30 << round.min(5)).min(600);
-    let noted = write_file(Path::new(ROUNDS), format!("{}\n", round + 1).as_bytes(), 0o644);
+    let noted = write_file(
+        Path::new(ROUNDS),
+        format!("{}\n", round + 1).as_bytes(),
+        0o644,
+    );
     let again = [
         "systemd-run",
         "--quiet",
@@ -145,7 +149,10 @@ fn come_again() {
         .map_err(|error| error.to_string())
         .and_then(|()| reload::run(&again))
     {
-        crate::init::log(4, &format!("what needs the network is not tried again: {error}"));
+        crate::init::log(
+            4,
+            &format!("what needs the network is not tried again: {error}"),
+        );
     }
 }
 
@@ -157,7 +164,7 @@ pub(super) fn remember(
     sources: &[boot::source::Source],
     done: &[Done],
 ) -> Vec<String> {
-    boot.hostname = hostname.to_owned();
+    hostname.clone_into(&mut boot.hostname);
     boot.sources = sources.to_vec();
     boot.failures
         .retain(|failure| !done.iter().any(|done| done.step.name() == failure.step));

@@ -34,7 +34,12 @@ impl NewFile {
 impl fmt::Debug for NewFile {
     /// Without the content, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "file of {} bytes, mode {:04o}", self.bytes.len(), self.mode)
+        write!(
+            f,
+            "file of {} bytes, mode {:04o}",
+            self.bytes.len(),
+            self.mode
+        )
     }
 }
 

@@ -161,7 +161,7 @@ impl<'k> Target<'k> {
         }
         if self.is_trial() {
             for missing in self.missing_folders(path)? {
-                self.note(Change {
+                self.note(&Change {
                     subject: Subject::Path(missing),
                     before: Place::Nothing,
                     after: Place::Folder {
@@ -177,7 +177,7 @@ impl<'k> Target<'k> {
             before,
             after,
         };
-        self.note(change.clone())?;
+        self.note(&change)?;
         if self.is_dry() {
             self.supposed.insert(normal(path), change.after.clone());
         } else {
@@ -206,7 +206,10 @@ impl<'k> Target<'k> {
         // Some can only be written.
         let before = self.root.bytes(&path).unwrap_or_default();
         let before = before.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned());
-        if before.as_deref().is_some_and(|before| same_words(before, value)) {
+        if before
+            .as_deref()
+            .is_some_and(|before| same_words(before, value))
+        {
             return Ok(());
         }
         let Some(before) = before else {
@@ -223,7 +226,7 @@ impl<'k> Target<'k> {
             before: text(&before),
             after: text(value),
         };
-        self.note(change.clone())?;
+        self.note(&change)?;
         if !self.is_dry() {
             self.root.write_into(&path, value.as_bytes())?;
         }
@@ -242,7 +245,7 @@ impl<'k> Target<'k> {
             before: text(&before),
             after: text(name),
         };
-        self.note(change.clone())?;
+        self.note(&change)?;
         if !self.is_dry() {
             self.kernel.set_host_name(name)?;
         }
@@ -255,7 +258,7 @@ impl<'k> Target<'k> {
         self.changes.push(change);
     }
 
-    fn note(&mut self, change: Change) -> io::Result<()> {
+    fn note(&mut self, change: &Change) -> io::Result<()> {
         match &mut self.mode {
             Mode::Trial(journal) => {
                 if matches!(change.before, Place::Large { .. } | Place::Other) {
@@ -263,7 +266,7 @@ impl<'k> Target<'k> {
                         "what is there is too large to be kept for the way back",
                     ));
                 }
-                journal.note(&change)
+                journal.note(change)
             }
             Mode::Apply | Mode::DryRun => Ok(()),
         }

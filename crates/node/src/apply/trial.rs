@@ -1,6 +1,10 @@
 //! A trial: what it changed is taken back unless it is confirmed in time.
 
-use std::{io, path::{Path, PathBuf}, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};

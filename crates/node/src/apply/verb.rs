@@ -195,10 +195,7 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
             How::Now | How::DryRun => None,
         },
         problems: problems(&sources),
-        steps: done
-            .into_iter()
-            .map(AppliedStep::from)
-            .collect(),
+        steps: done.into_iter().map(AppliedStep::from).collect(),
         diff: diff::show(&target.changes, &secrets),
         failures,
     })

@@ -234,10 +234,19 @@ mod tests {
     fn aliases_stand_for_modules_and_what_is_built_in_is_fine() {
         let catalogue = Catalogue {
             dependencies: Dependencies::parse("a/tun.ko.zst:\na/bonding.ko: a/tls.ko\na/tls.ko:\n"),
-            aliases: &|| "alias devname:net/tun tun\nalias rtnl-link-bond bonding\nalias pci:v*d0001sv* tls\nalias fs-ext4 ext4\n".to_owned(),
+            aliases: &|| {
+                "alias devname:net/tun tun\nalias rtnl-link-bond bonding\nalias pci:v*d0001sv* tls\nalias fs-ext4 ext4\n".to_owned()
+            },
             builtin: &|| "kernel/fs/ext4/ext4.ko\nkernel/x-y.ko\n".to_owned(),
         };
-        let plan = catalogue.plan(["tun", "rtnl_link_bond", "x_y", "fs-ext4", "nope", "pci:v12d0001sv3"]);
+        let plan = catalogue.plan([
+            "tun",
+            "rtnl_link_bond",
+            "x_y",
+            "fs-ext4",
+            "nope",
+            "pci:v12d0001sv3",
+        ]);
         assert_eq!(plan.files, ["a/tun.ko.zst", "a/tls.ko", "a/bonding.ko"]);
         assert_eq!(plan.unknown, ["nope"]);
         for (pattern, text, fits) in [
@@ -248,7 +257,11 @@ mod tests {
             ("a**b*", "ab", true),
             ("*ab", "aab", true),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                fits,
+                "{pattern} {text}"
+            );
         }
     }
 

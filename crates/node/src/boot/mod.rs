@@ -20,7 +20,7 @@ use source::{Found, Source};
 
 use crate::{
     apply::{self, Rancher},
-    init::{self, CommandLine, log, make_folder},
+    init::{self, CommandLine, Mode, log, make_folder, mode},
     provision,
     report::{self, Event, State},
 };
@@ -30,6 +30,9 @@ use crate::{
 pub(crate) struct Boot {
     /// The node's name.
     pub hostname: String,
+    /// What this boot is for.
+    #[serde(default)]
+    pub mode: Mode,
     /// Where the configuration came from.
     pub sources: Vec<Source>,
     /// The payload that is mounted.
@@ -112,14 +115,20 @@ impl Boot {
         }
         facts.pinned_images.clone_from(&payload.images);
         facts.certificate_names.push(self.hostname.clone());
+        let mode = self.mode.of_k3os().to_owned();
+        facts.labels.insert("k3os.io/mode".to_owned(), mode);
         Some(facts)
     }
 }
 
 /// Prepares the root, which is `/` already, and starts what can run while systemd starts.
-pub(crate) fn prepare(line: &CommandLine) {
+/// Returns the mode that the configuration allows.
+pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     let root = Path::new("/");
-    let mut boot = Boot::default();
+    let mut boot = Boot {
+        mode,
+        ..Boot::default()
+    };
     let made = make_folder(Path::new(LOGS), 0o755);
     boot.step("logs", made);
 
@@ -135,6 +144,10 @@ pub(crate) fn prepare(line: &CommandLine) {
         );
     }
     boot.sources = sources;
+    let locked = |text: Option<&str>| matches!(text, Some("*" | "!"));
+    let password = config.password.as_ref();
+    let opens = password.is_some_and(|one| !locked(one.hash()));
+    choose_mode(&mut boot, line, opens);
     identity(&mut boot, root, &config, line);
 
     let mounted = payload::mount_chosen();
@@ -155,8 +168,29 @@ pub(crate) fn prepare(line: &CommandLine) {
     let saved = write_file(Path::new(CONFIG), config.to_json().as_bytes(), 0o600)
         .and_then(|()| boot.save());
     boot.step("status", saved);
-    if boot.payload.is_some() {
+    if boot.payload.is_some() && boot.mode != Mode::Rescue {
         provision::prepare_in_background();
+    }
+    boot.mode
+}
+
+/// Settles the mode, and says what cannot be had of it.
+fn choose_mode(boot: &mut Boot, line: &CommandLine, has_password: bool) {
+    for problem in line.problems.iter().filter(|one| one.contains("mode=")) {
+        boot.fail("mode", problem.clone());
+    }
+    boot.mode = match mode::allowed(boot.mode, has_password) {
+        Ok(mode) => mode,
+        Err((instead, why)) => {
+            boot.fail("mode", why.to_owned());
+            instead
+        }
+    };
+    if boot.mode == Mode::Install {
+        boot.fail(
+            "mode",
+            "installation to a disk is not in this version; the node runs as live".to_owned(),
+        );
     }
 }
 

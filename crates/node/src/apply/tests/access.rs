@@ -42,7 +42,10 @@ fn body(text: &str) -> Answer {
 fn keys_come_from_other_machines_and_a_failure_costs_that_entry_only() {
     let server = Server::new();
     server.answer("/github/me.keys", body(&format!("{OTHER}\n{KEY}\n\n")));
-    server.answer("/ok", Answer::First(503, format!("# mine\n{KEY} again\n").into()));
+    server.answer(
+        "/ok",
+        Answer::First(503, format!("# mine\n{KEY} again\n").into()),
+    );
     server.answer("/moved", Answer::Redirect("/ok".to_owned()));
     server.answer("/circle", Answer::Redirect("/circle".to_owned()));
     server.answer("/page", body("<html>ssh-rsa is a key type</html>"));
@@ -50,11 +53,13 @@ fn keys_come_from_other_machines_and_a_failure_costs_that_entry_only() {
     server.answer("/silence", Answer::Silence);
     server.answer("/endless", Answer::Endless);
     server.answer("/broken", Answer::Status(500));
-    let urls: Vec<String> = ["/moved", "/circle", "/page", "/garbage", "/silence", "/endless"]
-        .iter()
-        .chain(&["/broken", "/missing"])
-        .map(|path| server.url(path))
-        .collect();
+    let urls: Vec<String> = [
+        "/moved", "/circle", "/page", "/garbage", "/silence", "/endless",
+    ]
+    .iter()
+    .chain(&["/broken", "/missing"])
+    .map(|path| server.url(path))
+    .collect();
     let mut entries = vec![KEY, "github:me", "gitlab:nobody"];
     entries.extend(urls.iter().map(String::as_str));
     let node = Node::new();
@@ -100,7 +105,11 @@ fn a_boot_without_network_keeps_the_keys_that_it_knows() {
 
     // Without a network the entry is put off, and nothing is known yet.
     let done = node.apply(Phase::Boot, &config);
-    let later = &done.iter().find(|done| done.step == Step::SshKeys).unwrap().later;
+    let later = &done
+        .iter()
+        .find(|done| done.step == Step::SshKeys)
+        .unwrap()
+        .later;
     assert_eq!(*later, ["https://github.com/me.keys"]);
     assert!(lines(&node).is_empty());
 
@@ -138,7 +147,10 @@ fn keys_stay_unless_only_those_of_the_configuration_count() {
     exclusive.ssh_keys_exclusive = true;
     node.apply(Phase::Runtime, &exclusive);
     assert_eq!(lines(&node), [OTHER]);
-    assert!(node.read(settings).contains("\nAuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n"));
+    assert!(
+        node.read(settings)
+            .contains("\nAuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n")
+    );
     node.apply(Phase::Runtime, &keys(&[]));
     assert_eq!(lines(&node), [OTHER]);
     assert!(!node.path(settings).exists());
@@ -156,17 +168,31 @@ fn those_who_come_from_k3os_log_in_as_rancher() {
         assert!(done.iter().all(|done| done.failures.is_empty()), "{done:?}");
     }
     let passwd = node.read("etc/passwd");
-    assert_eq!(passwd.matches("rancher:x:1000:1000:k3OS:/home/rancher:").count(), 1);
-    assert_eq!(node.read("etc/group").matches("rancher:x:1000:\n").count(), 1);
+    assert_eq!(
+        passwd
+            .matches("rancher:x:1000:1000:k3OS:/home/rancher:")
+            .count(),
+        1
+    );
+    assert_eq!(
+        node.read("etc/group").matches("rancher:x:1000:\n").count(),
+        1
+    );
     assert!(node.read("etc/shadow").contains("\nrancher:$6$"));
-    assert_eq!(node.read("etc/ssh/authorized_keys.d/rancher"), format!("{KEY}\n"));
+    assert_eq!(
+        node.read("etc/ssh/authorized_keys.d/rancher"),
+        format!("{KEY}\n")
+    );
     assert_eq!(node.mode("etc/ssh/authorized_keys.d/rancher"), 0o644);
     assert_eq!(lines(&node), [KEY]);
     assert_eq!(node.mode("home/rancher"), 0o700);
     assert_eq!(node.mode("etc/sudoers.d/90-rancher"), 0o440);
 
     let taken = Node::new();
-    taken.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n");
+    taken.write(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
+    );
     let done = taken.apply_with(Phase::Boot, &config, None, Rancher::Wanted);
     assert!(failures(&done, Step::Accounts)[0].contains("number 1000 is that of me"));
     assert_eq!(lines(&taken), [KEY]);
@@ -202,13 +228,19 @@ fn files_of_the_network_are_checked_and_kept() {
         Rancher::Absent,
     );
     let failed = failures(&done, Step::Files).join("\n");
-    assert!(failed.contains(&digest) && failed.contains(&wrong), "{failed}");
+    assert!(
+        failed.contains(&digest) && failed.contains(&wrong),
+        "{failed}"
+    );
     assert!(!failed.contains("hunter"), "{failed}");
     assert!(!node.path("opt/f").exists());
 
     let upper = files(&digest.to_uppercase(), &url);
     node.apply_with(Phase::Runtime, &upper, Some(&network), Rancher::Absent);
-    assert_eq!((node.read("opt/f").as_str(), node.mode("opt/f")), ("content", 0o755));
+    assert_eq!(
+        (node.read("opt/f").as_str(), node.mode("opt/f")),
+        ("content", 0o755)
+    );
     // The next boot has it without a network; a damaged copy is fetched again.
     let asked = server.asked("/file");
     fs::remove_file(node.path("opt/f")).unwrap();

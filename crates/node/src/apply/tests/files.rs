@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::{super::root, *};
 
-fn write(node: &Node, files: serde_json::Value) -> Vec<String> {
+fn write(node: &Node, files: &serde_json::Value) -> Vec<String> {
     let config = config(json!({ "write_files": files }));
     failures(&node.apply(Phase::Boot, &config), Step::Files)
 }
@@ -16,7 +16,7 @@ fn contents_are_decoded() {
     let gzip = "H4sIAAAAAAAAA8tIzcnJ5wIAIDA6NgYAAAA=";
     let failed = write(
         &node,
-        json!([
+        &json!([
             {"path": "/a", "content": "hello\n"},
             {"path": "/b", "content": "aGVs\n bG8K", "encoding": "b64"},
             {"path": "/c", "content": "aGVsbG8K", "encoding": "base64"},
@@ -44,7 +44,7 @@ fn modes_have_special_bits_and_nothing_of_what_was_there_stays() {
     symlink("target", node.path("link")).unwrap();
     let failed = write(
         &node,
-        json!([
+        &json!([
             {"path": "/old", "content": "new"},
             {"path": "/link", "content": "new"},
             {"path": "/setuid", "content": "", "permissions": "4755"},
@@ -53,7 +53,10 @@ fn modes_have_special_bits_and_nothing_of_what_was_there_stays() {
         ]),
     );
     assert!(failed.is_empty(), "{failed:?}");
-    assert_eq!((node.read("old").as_str(), node.mode("old")), ("new", 0o644));
+    assert_eq!(
+        (node.read("old").as_str(), node.mode("old")),
+        ("new", 0o644)
+    );
     assert_eq!(node.read("target"), "untouched");
     assert!(fs::symlink_metadata(node.path("link")).unwrap().is_file());
     for (name, mode) in [("setuid", 0o4755), ("sticky", 0o1777), ("plain", 0o644)] {
@@ -68,7 +71,7 @@ fn missing_folders_are_made_and_a_file_in_the_way_costs_that_file_only() {
     symlink("nowhere", node.path("dangling")).unwrap();
     let failed = write(
         &node,
-        json!([
+        &json!([
             {"path": "/file/below", "content": ""},
             {"path": "/dangling/x", "content": ""},
             {"path": "/etc", "content": ""},
@@ -120,7 +123,7 @@ fn nothing_unfinished_is_left_behind() {
     node.write("folder/x", "");
     write(
         &node,
-        json!([
+        &json!([
             {"path": "/folder", "content": "x"},
             {"path": "/ok", "content": "x"},
             {"path": format!("/{}", "n".repeat(255)), "content": "x"},
@@ -140,14 +143,17 @@ fn owners_are_set_and_an_unknown_one_costs_that_file_only() {
     let node = Node::new();
     let failed = write(
         &node,
-        json!([
+        &json!([
             {"path": "/a", "content": "", "owner": "adm"},
             {"path": "/b", "content": "", "owner": "nobody-there"},
             {"path": "/c", "content": "", "owner": "7:8", "permissions": "6755"},
             {"path": "/d", "content": "", "owner": "root:adm"},
         ]),
     );
-    assert_eq!(failed, ["/b is not written: there is no user `nobody-there`"]);
+    assert_eq!(
+        failed,
+        ["/b is not written: there is no user `nobody-there`"]
+    );
     if !rustix::process::geteuid().is_root() {
         println!("owners are not looked at: only root can set them");
         return;
@@ -156,7 +162,10 @@ fn owners_are_set_and_an_unknown_one_costs_that_file_only() {
         let data = fs::metadata(node.path(path)).unwrap();
         (data.uid(), data.gid())
     };
-    assert_eq!((owner("a"), owner("c"), owner("d")), ((3, 4), (7, 8), (0, 4)));
+    assert_eq!(
+        (owner("a"), owner("c"), owner("d")),
+        ((3, 4), (7, 8), (0, 4))
+    );
     assert_eq!(node.mode("c"), 0o6755);
 }
 
@@ -177,7 +186,10 @@ fn a_file_of_the_user_wins_over_one_that_is_generated() {
         assert_eq!(node.read("etc/systemd/network/80-wired.network"), own);
         assert_eq!(node.read("etc/hosts"), "mine\n");
         // One that cannot be written keeps nothing from being generated.
-        assert!(node.read("etc/sysctl.d/90-lifeboat.conf").contains("ip_forward"));
+        assert!(
+            node.read("etc/sysctl.d/90-lifeboat.conf")
+                .contains("ip_forward")
+        );
         if of == Phase::Runtime {
             let changed: usize = done.iter().map(|done| done.changed).sum();
             let rest: Vec<_> = done.iter().filter(|done| done.changed > 0).collect();
@@ -194,7 +206,7 @@ fn the_last_of_several_files_for_a_path_stays() {
         {"path": "/a", "content": "2"},
         {"path": "/a", "content": "%", "encoding": "b64"},
     ]);
-    write(&node, files.clone());
+    write(&node, &files);
     assert_eq!(node.read("a"), "2");
     let again = node.apply(Phase::Boot, &config(json!({ "write_files": files })));
     assert_eq!(again.iter().map(|done| done.changed).sum::<usize>(), 0);

@@ -79,7 +79,10 @@ impl Node {
             folder: tempfile::tempdir().unwrap(),
             kernel: Noting::default(),
         };
-        node.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nadm:x:3:4::/:/bin/sh\n");
+        node.write(
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nadm:x:3:4::/:/bin/sh\n",
+        );
         node.write("etc/group", "root:x:0:\nadm:x:4:\n");
         node.write("etc/shadow", "root:*:1::::::\nadm:*:1::::::\n");
         for setting in [
@@ -151,7 +154,10 @@ impl Node {
         let job = Job {
             config,
             facts: None,
-            hostname: config.hostname.as_ref().map_or("node1", |name| name.as_str()),
+            hostname: config
+                .hostname
+                .as_ref()
+                .map_or("node1", |name| name.as_str()),
             rancher,
             fetcher,
             logs: &logs,
@@ -180,13 +186,17 @@ fn walk(root: &Path, folder: &Path, tree: &mut BTreeMap<String, String>) {
         } else {
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
             // The kernel ends its lines itself.
-            match name.starts_with("proc/") {
-                true => text.trim_end().to_owned(),
-                false => text,
+            if name.starts_with("proc/") {
+                text.trim_end().to_owned()
+            } else {
+                text
             }
         };
         let mode = data.permissions().mode();
-        tree.insert(name, format!("{mode:o} {}:{} {what}", data.uid(), data.gid()));
+        tree.insert(
+            name,
+            format!("{mode:o} {}:{} {what}", data.uid(), data.gid()),
+        );
     }
 }
 
@@ -220,8 +230,10 @@ fn full() -> NodeConfig {
     }))
 }
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@here";
-const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP/+/fz7+vn49/b19PPy8fDv7u3s6+rp6Ofm5eTj4uHg";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@here";
+const OTHER: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP/+/fz7+vn49/b19PPy8fDv7u3s6+rp6Ofm5eTj4uHg";
 
 /// The folder of modules, each file with its name in it.
 fn modules(node: &Node) {

@@ -11,7 +11,14 @@ use super::{
 const K3OS: [(Phase, &[&str]); 3] = [
     (
         Phase::Initrd,
-        &["modules", "sysctls", "hostname", "write_files", "environment", "init_cmd"],
+        &[
+            "modules",
+            "sysctls",
+            "hostname",
+            "write_files",
+            "environment",
+            "init_cmd",
+        ],
     ),
     (
         Phase::Boot,
@@ -114,10 +121,20 @@ fn each_step_runs_although_all_before_it_failed() {
     config.modules = vec!["nope".parse().unwrap(), "broken".parse().unwrap()];
     config.boot_cmd = vec!["exit 3".parse().unwrap()];
     let done = node.apply(Phase::Boot, &config);
-    for step in [Step::Modules, Step::Sysctls, Step::Hostname, Step::BootCommands] {
+    for step in [
+        Step::Modules,
+        Step::Sysctls,
+        Step::Hostname,
+        Step::BootCommands,
+    ] {
         assert!(!failures(&done, step).is_empty(), "{step:?}");
     }
-    for step in [Step::SshKeys, Step::Files, Step::Environment, Step::Password] {
+    for step in [
+        Step::SshKeys,
+        Step::Files,
+        Step::Environment,
+        Step::Password,
+    ] {
         assert!(failures(&done, step).is_empty(), "{step:?}: {done:?}");
     }
     assert_eq!(done.len(), Phase::Boot.steps().len());

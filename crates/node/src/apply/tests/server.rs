@@ -128,12 +128,11 @@ fn serve(
     };
     match answer {
         None => stream.write_all(status(404, "").as_bytes()),
-        Some(Answer::Body(body)) => stream.write_all(&whole(&body)),
         Some(Answer::Status(code)) => stream.write_all(status(code, "").as_bytes()),
         Some(Answer::First(code, _)) if before == 0 => {
             stream.write_all(status(code, "").as_bytes())
         }
-        Some(Answer::First(_, body)) => stream.write_all(&whole(&body)),
+        Some(Answer::Body(body) | Answer::First(_, body)) => stream.write_all(&whole(&body)),
         Some(Answer::Redirect(to)) => {
             stream.write_all(status(302, &format!("Location: {to}\r\n")).as_bytes())
         }

@@ -109,7 +109,10 @@ fn consoles_ask_only_where_there_is_a_password() {
     let node = Node::new();
     let unit = "etc/systemd/system/serial-getty@.service";
     node.apply(Phase::Boot, &NodeConfig::default());
-    assert_eq!(fs::read_link(node.path(unit)).unwrap(), Path::new("/dev/null"));
+    assert_eq!(
+        fs::read_link(node.path(unit)).unwrap(),
+        Path::new("/dev/null")
+    );
     node.apply(Phase::Runtime, &config(json!({"password": "x"})));
     assert!(fs::symlink_metadata(node.path(unit)).is_err());
 }

@@ -92,7 +92,11 @@ fn a_trial_is_taken_back_as_a_whole() {
     fs::remove_file(node.path("run/lifeboat/apply.lock")).unwrap();
     assert_eq!(node.tree(), before);
     assert_eq!(*node.kernel.name.lock().unwrap(), "old");
-    assert!(desk.take_back(&turn, &root, &node.kernel).unwrap().is_none());
+    assert!(
+        desk.take_back(&turn, &root, &node.kernel)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -101,14 +105,23 @@ fn a_trial_that_is_confirmed_stays() {
     let desk = Desk::new(node.path("run/lifeboat"));
     let turn = desk.turn().unwrap();
     assert!(!desk.confirm(&turn).unwrap());
-    let journal = desk.begin(&turn, Duration::from_secs(1), |_| Ok(())).unwrap();
+    let journal = desk
+        .begin(&turn, Duration::from_secs(1), |_| Ok(()))
+        .unwrap();
     let mut target = node.target(Mode::Trial(journal));
     node.apply_to(&mut target, Phase::Runtime, &later, None, Rancher::Absent);
     // Only one at a time.
-    assert!(desk.begin(&turn, Duration::from_secs(1), |_| Ok(())).is_err());
+    assert!(
+        desk.begin(&turn, Duration::from_secs(1), |_| Ok(()))
+            .is_err()
+    );
     assert!(desk.confirm(&turn).unwrap());
     let root = Root::open(node.folder.path()).unwrap();
-    assert!(desk.take_back(&turn, &root, &node.kernel).unwrap().is_none());
+    assert!(
+        desk.take_back(&turn, &root, &node.kernel)
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(node.read("opt/a/b"), "hello");
 }
 
@@ -130,7 +143,9 @@ fn a_trial_that_broke_off_is_taken_back_as_far_as_it_came() {
     let before = node.tree();
     let desk = Desk::new(node.path("run/lifeboat"));
     let turn = desk.turn().unwrap();
-    let journal = desk.begin(&turn, Duration::from_secs(1), |_| Ok(())).unwrap();
+    let journal = desk
+        .begin(&turn, Duration::from_secs(1), |_| Ok(()))
+        .unwrap();
     let mut target = node.target(Mode::Trial(journal));
     node.apply_to(&mut target, Phase::Runtime, &later, None, Rancher::Absent);
     // The last note is cut in half, as if its change was never made: put it back by hand.
