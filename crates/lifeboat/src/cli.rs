@@ -369,11 +369,13 @@ pub struct CompletionsArgs {
 pub enum NodeCommand {
     /// Show the state of this node
     Status,
+    /// Read the sources of the configuration again, and make this node be what they say
+    Apply(ApplyArgs),
     /// Make what a control plane needs to start; the initrd starts it
     Prepare,
     /// Bring Kubernetes up on this node; a service starts it
     Provision,
-    /// Run the commands of the configuration; a service starts it
+    /// Apply what of the configuration needs the network, and run its commands; a service starts it
     Run,
     /// Show the state on the consoles; a service starts it
     Console,
@@ -383,6 +385,53 @@ pub enum NodeCommand {
         #[arg(value_name = "SOURCE")]
         names: Vec<String>,
     },
+}
+
+/// `lifeboat node apply`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+What is right already is left alone, and a step that fails keeps none of the others from being
+done; the exit status is 1 then. Commands of `run_cmd` run if they have not all run well in this
+boot, but never in a trial: what they do cannot be taken back.
+
+Examples:
+  lifeboat node apply --dry-run
+  lifeboat node apply --try 5m
+  lifeboat node apply --confirm")]
+pub struct ApplyArgs {
+    /// Show what would change, and change nothing
+    #[arg(long, conflicts_with_all = ["try_for", "confirm"])]
+    pub dry_run: bool,
+    /// Take everything back after this time, such as 90s, 5m or 1h, unless it is confirmed; the
+    /// end of this log-in does not matter
+    #[arg(long = "try", value_name = "TIME", value_parser = time, conflicts_with = "confirm")]
+    pub try_for: Option<Duration>,
+    /// Keep what the last trial has changed
+    #[arg(long)]
+    pub confirm: bool,
+    /// Take back what the last trial has changed, now
+    #[arg(long, conflicts_with_all = ["dry_run", "try_for", "confirm"])]
+    pub revert: bool,
+}
+
+/// A time with its unit, from a second to a day.
+fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "s" | "sec" | "" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        _ => return Err("give a number of seconds, minutes or hours: 90s, 5m, 1h".to_owned()),
+    };
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| "give a number and its unit: 90s, 5m, 1h".to_owned())?;
+    let seconds = count.saturating_mul(unit);
+    if (1..=86_400).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err("give a time from 1s to 24h".to_owned())
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -396,6 +445,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, wanted) in [
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("1h", Some(3600)),
+            ("7", Some(7)),
+            ("0s", None),
+            ("25h", None),
+            ("5 m", None),
+            ("m", None),
+            ("-5m", None),
+            ("99999999999999999999h", None),
+            ("5µ", None),
+        ] {
+            let read = time(text).ok().map(|time| time.as_secs());
+            assert_eq!(read, wanted, "{text}");
+        }
+    }
 
     #[test]
     fn the_definitions_hold_together() {

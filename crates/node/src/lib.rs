@@ -11,6 +11,7 @@
 //! assert!(matches!(unit.content, Content::File(_)));
 //! ```
 
+mod apply;
 mod boot;
 mod child;
 mod console;
@@ -19,14 +20,16 @@ mod files;
 pub mod init;
 mod provision;
 pub mod report;
-mod run;
 pub mod sources;
 mod status;
 mod sys;
 
+pub use apply::{
+    Applied, AppliedStep, ApplyError, How, RunError, apply, confirm, rehearse, revert,
+    run as run_commands,
+};
 pub use boot::{Failure, Payload, source::Source};
 pub use console::run as console;
 pub use files::{Content, ImageFile, files};
 pub use provision::{ProvisionError, prepare, provision};
-pub use run::{RunError, run_commands};
 pub use status::{Status, read as status};

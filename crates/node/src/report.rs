@@ -57,6 +57,9 @@ pub struct Event {
     /// Last lines of the log that explains a failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
+    /// Seconds that the step took, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 impl Event {
@@ -72,6 +75,7 @@ impl Event {
             message: message.into(),
             kubeconfig: None,
             log: Vec::new(),
+            seconds: None,
         }
     }
 
@@ -116,6 +120,15 @@ pub fn send(event: &Event) {
     }
     if let Some(port) = port(Path::new("/sys/class/virtio-ports")) {
         let _ = write_to_port(&port, line.as_bytes());
+    }
+}
+
+/// Keeps events in [`LOG`] without telling the host: steps that went as they should.
+pub(crate) fn keep(events: &[Event]) {
+    if !events.is_empty() {
+        let lines: String = events.iter().map(Event::line).collect();
+        // Without /run there is nothing to tell.
+        let _ = append(Path::new(LOG), &lines);
     }
 }
 

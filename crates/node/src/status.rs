@@ -46,6 +46,9 @@ pub fn read() -> Status {
     )
 }
 
+/// Phases in which the configuration is applied: a node with a fault in it may be ready.
+const CONFIGURATION: [&str; 3] = ["initrd", "boot", "runtime"];
+
 fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
     let mut steps: Vec<Event> = Vec::new();
     for event in events {
@@ -58,7 +61,15 @@ fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
         }
     }
     let mut failures = boot.failures;
-    for step in steps.iter().filter(|step| step.state == State::Failed) {
+    // What failed before systemd and went well later is no failure any more.
+    let failing = |step: &&Event| {
+        step.state == State::Failed
+            && !(CONFIGURATION.contains(&&*step.phase)
+                && steps.iter().any(|later| {
+                    later.step == step.step && later.at > step.at && later.state == State::Done
+                }))
+    };
+    for step in steps.iter().filter(failing) {
         if !failures.iter().any(|failure| failure.step == step.step) {
             failures.push(Failure {
                 step: step.step.clone(),
@@ -73,7 +84,7 @@ fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
     };
     let failed = steps
         .iter()
-        .any(|step| step.phase != "initrd" && step.state == State::Failed);
+        .any(|step| !CONFIGURATION.contains(&&*step.phase) && step.state == State::Failed);
     // A boot may go on after the shell.
     let state = if boot.mode == Mode::Rescue && !done("userspace", "services") {
         "rescue"

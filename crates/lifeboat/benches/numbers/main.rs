@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "what is measured is to be seen")]
 
+mod apply;
 mod boots;
 mod builds;
 mod command;
@@ -48,6 +49,9 @@ fn main() -> Result<()> {
     let mut failures = Vec::new();
     if asked(builds::IDS) {
         failures.extend(builds::measure(&mut report, &asked)?);
+    }
+    if asked(apply::IDS) {
+        apply::measure(&mut report)?;
     }
     if asked(boots::IDS) {
         boots::measure(&mut report)?;

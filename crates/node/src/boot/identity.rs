@@ -129,25 +129,6 @@ fn openssh_private_key(key: &SigningKey, check: [u8; 4], comment: &str) -> Strin
     file
 }
 
-/// The line of root in /etc/shadow with this password hash, or none that any password fits.
-pub fn shadow(text: &str, hash: Option<&str>) -> String {
-    let mut out = String::new();
-    for line in text.lines() {
-        match line.strip_prefix("root:") {
-            Some(rest) => {
-                let after = rest.split_once(':').map_or("", |(_, after)| after);
-                out.push_str("root:");
-                out.push_str(hash.unwrap_or("*"));
-                out.push(':');
-                out.push_str(after);
-            }
-            None => out.push_str(line),
-        }
-        out.push('\n');
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,19 +152,6 @@ mod tests {
             key
         );
         fs::remove_dir_all(&root).unwrap();
-    }
-
-    #[test]
-    fn only_roots_password_changes() {
-        let text = "daemon:*:1:::\nroot:x:19000:0:99999:7:::\n";
-        assert_eq!(
-            shadow(text, Some("$6$h")),
-            "daemon:*:1:::\nroot:$6$h:19000:0:99999:7:::\n"
-        );
-        assert_eq!(
-            shadow(text, None),
-            "daemon:*:1:::\nroot:*:19000:0:99999:7:::\n"
-        );
     }
 
     #[test]

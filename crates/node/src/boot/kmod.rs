@@ -2,11 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    path::{Path, PathBuf},
+    path::Path,
 };
-
-use fs_err as fs;
 
 use crate::sys;
 
@@ -17,7 +14,7 @@ pub struct Dependencies {
 }
 
 /// The name of a module's file: without folder and endings, `-` as `_`.
-fn name(path: &str) -> String {
+pub fn name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
@@ -91,62 +88,111 @@ pub fn parse_options(text: &str) -> BTreeMap<String, String> {
     options
 }
 
-/// The module lists of the packages and of the node, in systemd's order.
-pub fn lists(root: &Path) -> Vec<String> {
-    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
-    for folder in ["usr/lib/modules-load.d", "etc/modules-load.d"] {
-        for entry in fs::read_dir(root.join(folder))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            files.insert(entry.file_name(), entry.path());
+/// Reads a file of the modules' folder when it is needed.
+pub type Later<'a> = &'a dyn Fn() -> String;
+
+/// What the folder of a kernel's modules tells.
+pub struct Catalogue<'a> {
+    /// `modules.dep`.
+    pub dependencies: Dependencies,
+    /// `modules.alias`.
+    pub aliases: Later<'a>,
+    /// `modules.builtin`.
+    pub builtin: Later<'a>,
+}
+
+/// What is loaded for a list of modules.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Files, in their order.
+    pub files: Vec<String>,
+    /// Names that are no module, no alias of one, and not built in.
+    pub unknown: Vec<String>,
+}
+
+impl Catalogue<'_> {
+    /// What to load for these modules. Names that are no module's may be aliases.
+    pub fn plan<'b>(&self, wanted: impl IntoIterator<Item = &'b str>) -> Plan {
+        let (mut files, names) = self.dependencies.order(wanted);
+        let mut unknown = Vec::new();
+        if !names.is_empty() {
+            let builtin = (self.builtin)();
+            let builtin: BTreeSet<String> = builtin.lines().map(name).collect();
+            let aliases = (self.aliases)();
+            for wanted in names {
+                if builtin.contains(&name(wanted)) {
+                    continue;
+                }
+                let modules = modules_of_alias(&aliases, wanted);
+                let known: Vec<&str> = modules
+                    .iter()
+                    .copied()
+                    .filter(|module| !builtin.contains(&name(module)))
+                    .collect();
+                let (more, lost) = self.dependencies.order(known);
+                if modules.is_empty() || !lost.is_empty() {
+                    unknown.push(wanted.to_owned());
+                }
+                for file in more {
+                    if !files.contains(&file) {
+                        files.push(file);
+                    }
+                }
+            }
+        }
+        Plan {
+            files: files.into_iter().map(str::to_owned).collect(),
+            unknown,
         }
     }
-    files
-        .values()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|text| parse_list(&text))
+}
+
+/// The modules for which an alias stands in the text of modules.alias.
+fn modules_of_alias<'a>(aliases: &'a str, wanted: &str) -> Vec<&'a str> {
+    let wanted = wanted.replace('-', "_");
+    aliases
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            if words.next() != Some("alias") {
+                return None;
+            }
+            let (pattern, module) = (words.next()?, words.next()?);
+            matches(pattern.replace('-', "_").as_bytes(), wanted.as_bytes()).then_some(module)
+        })
         .collect()
 }
 
-/// Loads modules with what they need from the folder of the running kernel. Returns what could
-/// not be loaded.
-pub fn load<'a>(
-    folder: &Path,
-    wanted: impl IntoIterator<Item = &'a str>,
-    options: &BTreeMap<String, String>,
-) -> Vec<(String, io::Error)> {
-    let text = match fs::read_to_string(folder.join("modules.dep")) {
-        Ok(text) => text,
-        Err(error) => return vec![("modules.dep".to_owned(), error)],
-    };
-    let dependencies = Dependencies::parse(&text);
-    let (order, unknown) = dependencies.order(wanted);
-    let mut failed = Vec::new();
-    for module in unknown {
-        // A module built into the kernel has a folder in sysfs if it has parameters, and is in
-        // modules.builtin in any case.
-        let builtin = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
-        if !builtin.lines().any(|line| name(line) == name(module)) {
-            failed.push((
-                module.to_owned(),
-                io::Error::new(io::ErrorKind::NotFound, "there is no such module"),
-            ));
+/// Whether a text fits a pattern with `*` and `?`.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    // Where the last star is, and how much of the text it stands for.
+    let mut star: Option<(usize, usize)> = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(letter) if *letter == b'?' || *letter == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => match star {
+                Some((place, upto)) => {
+                    star = Some((place, upto + 1));
+                    at = place + 1;
+                    seen = upto + 1;
+                }
+                None => return false,
+            },
         }
     }
-    for file in order {
-        let parameters = options.get(&name(file)).map_or("", String::as_str);
-        let done = fs::File::open(folder.join(file))
-            .and_then(|open| sys::load_module(open.file(), parameters, compressed(file)));
-        if let Err(error) = done {
-            failed.push((name(file), error));
-        }
-    }
-    failed
+    pattern[at..].iter().all(|letter| *letter == b'*')
 }
 
-fn compressed(file: &str) -> sys::Compression {
+/// How the file of a module is packed.
+pub fn compressed(file: &str) -> sys::Compression {
     if Path::new(file)
         .extension()
         .is_some_and(|ending| ending == "ko")
@@ -185,6 +231,41 @@ mod tests {
     }
 
     #[test]
+    fn aliases_stand_for_modules_and_what_is_built_in_is_fine() {
+        let catalogue = Catalogue {
+            dependencies: Dependencies::parse("a/tun.ko.zst:\na/bonding.ko: a/tls.ko\na/tls.ko:\n"),
+            aliases: &|| {
+                "alias devname:net/tun tun\nalias rtnl-link-bond bonding\nalias pci:v*d0001sv* tls\nalias fs-ext4 ext4\n".to_owned()
+            },
+            builtin: &|| "kernel/fs/ext4/ext4.ko\nkernel/x-y.ko\n".to_owned(),
+        };
+        let plan = catalogue.plan([
+            "tun",
+            "rtnl_link_bond",
+            "x_y",
+            "fs-ext4",
+            "nope",
+            "pci:v12d0001sv3",
+        ]);
+        assert_eq!(plan.files, ["a/tun.ko.zst", "a/tls.ko", "a/bonding.ko"]);
+        assert_eq!(plan.unknown, ["nope"]);
+        for (pattern, text, fits) in [
+            ("a*c", "abbc", true),
+            ("a*c", "abbcd", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("a**b*", "ab", true),
+            ("*ab", "aab", true),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                fits,
+                "{pattern} {text}"
+            );
+        }
+    }
+
+    #[test]
     fn lists_and_options_are_read() {
         assert_eq!(parse_list("# a\n\n; b\nloop max_loop=4\n"), ["loop"]);
         let options =
@@ -198,6 +279,7 @@ mod tests {
             let _ = Dependencies::parse(&text).order(["a"]);
             let _ = parse_list(&text);
             let _ = parse_options(&text);
+            let _ = modules_of_alias(&text, "a");
         }
     }
 }

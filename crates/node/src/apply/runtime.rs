@@ -1,0 +1,232 @@
+//! The runtime phase of a boot: what needs the network, and `run_cmd`.
+
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use fs_err as fs;
+use lifeboat_config::NodeConfig;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Job, Phase, Step,
+    engine::{Done, Reporter},
+    fetcher, host_name,
+    kernel::Running,
+    phase, reload,
+    root::Root,
+    target::{Mode, Target},
+};
+use crate::{
+    boot::{self, Boot, Failure, write_file},
+    init::hex,
+    provision,
+};
+
+/// Tells that this boot has a runtime phase; a condition of its unit.
+pub(crate) const NEEDED: &str = "/run/lifeboat/runtime";
+/// How often this boot has come here.
+const ROUNDS: &str = "/run/lifeboat/rounds";
+/// Which `run_cmd` this boot has run, and how it ended.
+const COMMANDS: &str = "/run/lifeboat/commands";
+/// How long the network may take before the rest goes on without it.
+const ADDRESS: Duration = Duration::from_secs(30);
+
+/// Why the phase was not applied as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// This machine was not started by Lifeboat's initrd.
+    #[error("cannot read what the boot left: {0}")]
+    Boot(#[source] io::Error),
+    /// Some failed; the others were done.
+    #[error("{}", .0.join("; "))]
+    Failed(Vec<String>),
+}
+
+/// Applies what the boot could not, and runs `run_cmd` once.
+///
+/// # Errors
+/// [`RunError`]; also reported.
+pub fn run() -> Result<(), RunError> {
+    let mut boot = Boot::read().map_err(RunError::Boot)?;
+    let boot::source::Found {
+        config,
+        sources,
+        rancher,
+    } = boot::configuration();
+    // Some networks never come; the commands may be what mends them.
+    let deadline = Instant::now() + ADDRESS;
+    while provision::address().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let network = provision::address().is_some().then(|| fetcher(&config));
+    let hostname = host_name(&config, &boot);
+    let facts = boot.facts();
+    let job = Job {
+        config: &config,
+        facts: facts.as_ref(),
+        hostname: &hostname,
+        rancher,
+        fetcher: network.as_ref(),
+        logs: Path::new(boot::LOGS),
+    };
+    let root = Root::open(Path::new("/")).map_err(RunError::Boot)?;
+    let mut target = Target::new(root, &Running, Mode::Apply);
+    let same = fs::read_to_string(boot::CONFIG).is_ok_and(|text| text == config.to_json());
+    let mut steps: Vec<Step> = if same {
+        vec![Step::SshKeys, Step::Files, Step::RunCommands]
+    } else {
+        Phase::Runtime.steps().to_vec()
+    };
+    let commands = Commands::read(&config);
+    if commands.ran {
+        steps.retain(|step| *step != Step::RunCommands);
+    } else {
+        commands.note("started");
+    }
+    let mut reporter = Reporter::default();
+    let mut done = phase(Phase::Runtime, &steps, &job, &mut target, |_, event| {
+        reporter.tell(event);
+    });
+    reporter.flush();
+    let mut failed = reload::tell(&target.changes);
+    commands.note_end(&done);
+    failed.extend(remember(&mut boot, &config, &hostname, &sources, &done));
+    if done.iter().any(|done| !done.later.is_empty()) || could_be_better(&done) {
+        come_again();
+    }
+    failed.extend(done.drain(..).flat_map(|done| {
+        let name = done.step.name();
+        done.failures
+            .into_iter()
+            .map(move |reason| format!("{name}: {reason}"))
+    }));
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(RunError::Failed(failed))
+    }
+}
+
+/// Whether something that was fetched failed; another time it may not.
+fn could_be_better(done: &[Done]) -> bool {
+    done.iter().any(|done| {
+        matches!(done.step, Step::SshKeys | Step::Files)
+            && done.failures.iter().any(|reason| {
+                reason.starts_with("cannot fetch") || reason.starts_with("no keys from")
+            })
+    })
+}
+
+/// Lets systemd start this again after a while, longer each time.
+fn come_again() {
+    let round: u32 = fs::read_to_string(ROUNDS)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or_default();
+    // Half a minute, then more, at last every ten minutes.
+    let pause = (30 << round.min(5)).min(600);
+    let noted = write_file(
+        Path::new(ROUNDS),
+        format!("{}\n", round + 1).as_bytes(),
+        0o644,
+    );
+    let again = [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        "--no-block",
+        &format!("--unit=lifeboat-run-again-{round}"),
+        &format!("--on-active={pause}s"),
+        "/usr/bin/lifeboat",
+        "node",
+        "run",
+    ]
+    .map(str::to_owned);
+    if let Err(error) = noted
+        .map_err(|error| error.to_string())
+        .and_then(|()| reload::run(&again))
+    {
+        crate::init::log(
+            4,
+            &format!("what needs the network is not tried again: {error}"),
+        );
+    }
+}
+
+/// Keeps what is in force now for the parts that run later.
+pub(super) fn remember(
+    boot: &mut Boot,
+    config: &NodeConfig,
+    hostname: &str,
+    sources: &[boot::source::Source],
+    done: &[Done],
+) -> Vec<String> {
+    hostname.clone_into(&mut boot.hostname);
+    boot.sources = sources.to_vec();
+    boot.failures
+        .retain(|failure| !done.iter().any(|done| done.step.name() == failure.step));
+    for done in done {
+        boot.failures
+            .extend(done.failures.iter().map(|reason| Failure {
+                step: done.step.name().to_owned(),
+                reason: reason.clone(),
+            }));
+    }
+    let kept = write_file(Path::new(boot::CONFIG), config.to_json().as_bytes(), 0o600)
+        .and_then(|()| boot.save());
+    kept.err()
+        .map(|error| format!("cannot keep the node's state: {error}"))
+        .into_iter()
+        .collect()
+}
+
+/// What this boot knows of `run_cmd`.
+#[derive(Debug)]
+pub(super) struct Commands {
+    digest: String,
+    /// These commands have run, well or not.
+    pub ran: bool,
+    /// These commands have all run well.
+    pub done: bool,
+}
+
+impl Commands {
+    pub fn read(config: &NodeConfig) -> Self {
+        let mut hash = Sha256::new();
+        for command in &config.run_cmd {
+            hash.update(command.as_str());
+            hash.update([0]);
+        }
+        let digest = hex(&hash.finalize());
+        let text = fs::read_to_string(COMMANDS).unwrap_or_default();
+        let (before, state) = text.trim().split_once(' ').unwrap_or_default();
+        let ran = before == digest;
+        Self {
+            done: ran && state == "done",
+            ran,
+            digest,
+        }
+    }
+
+    pub fn note(&self, state: &str) {
+        // Without it they would at worst run once more.
+        let _ = write_file(
+            Path::new(COMMANDS),
+            format!("{} {state}\n", self.digest).as_bytes(),
+            0o600,
+        );
+    }
+
+    pub fn note_end(&self, done: &[Done]) {
+        if let Some(done) = done.iter().find(|done| done.step == Step::RunCommands) {
+            self.note(if done.failures.is_empty() {
+                "done"
+            } else {
+                "failed"
+            });
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Kernel, names, environment, passwords.
+
+use super::{super::crypt, *};
+
+#[test]
+fn modules_are_loaded_with_what_they_need_and_errors_cost_one_only() {
+    let node = Node::new();
+    modules(&node);
+    let config = config(json!({
+        "modules": ["bonding mode=4 miimon=100", "broken", "nope", "ext4", "net-pf-9"],
+    }));
+    let done = node.apply(Phase::Boot, &config);
+    assert_eq!(
+        *node.kernel.loaded.lock().unwrap(),
+        ["tls", "bonding mode=4 miimon=100"]
+    );
+    assert_eq!(
+        failures(&done, Step::Modules),
+        [
+            "nope: this kernel has no such module, neither as a file nor built in",
+            "cannot load broken: Invalid module format"
+        ]
+    );
+}
+
+#[test]
+fn settings_are_set_one_by_one() {
+    let node = Node::new();
+    let config = config(json!({
+        "sysctls": {
+            "kernel/printk": "3 4 1 7",
+            "net.ipv4.conf.eth0.5.forwarding": "1",
+            "no.such": "1",
+            "net.ipv4.ip_forward": "2",
+        },
+    }));
+    let done = node.apply(Phase::Boot, &config);
+    assert_eq!(node.read("proc/sys/kernel/printk"), "3 4 1 7");
+    assert_eq!(node.read("proc/sys/net/ipv4/conf/eth0.5/forwarding"), "1");
+    assert_eq!(node.read("proc/sys/net/ipv4/ip_forward"), "2");
+    let failed = failures(&done, Step::Sysctls);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("cannot set no.such: this kernel has no such setting"));
+    // What the kernel separates by tabs is the same.
+    node.write("proc/sys/kernel/printk", "3\t4\t1\t7\n");
+    node.apply(Phase::Runtime, &config);
+    assert_eq!(node.read("proc/sys/kernel/printk"), "3\t4\t1\t7\n");
+}
+
+#[test]
+fn the_host_name_is_in_the_kernel_and_in_files() {
+    let node = Node::new();
+    node.apply(Phase::Initrd, &config(json!({"hostname": "n1"})));
+    assert_eq!(*node.kernel.name.lock().unwrap(), "n1");
+    assert_eq!(node.read("etc/hostname"), "n1\n");
+    assert!(node.read("etc/hosts").contains("127.0.1.1 n1\n"));
+    let more = node.read("etc/hosts") + "10.0.0.1 nas\n";
+    node.write("etc/hosts", &more);
+    node.apply(Phase::Runtime, &config(json!({"hostname": "n2"})));
+    assert_eq!(node.read("etc/hosts"), more.replace("n1", "n2"));
+}
+
+#[test]
+fn a_password_is_a_hash_or_hashed_and_none_changes_nothing() {
+    let node = Node::new();
+    let root = |node: &Node| {
+        let text = node.read("etc/shadow");
+        let line = text.lines().find(|line| line.starts_with("root:")).unwrap();
+        line.split(':').nth(1).unwrap().to_owned()
+    };
+    node.apply(Phase::Boot, &config(json!({"password": "$6$salt$hash"})));
+    assert_eq!(root(&node), "$6$salt$hash");
+    node.apply(Phase::Runtime, &NodeConfig::default());
+    assert_eq!(root(&node), "$6$salt$hash");
+    node.apply(Phase::Runtime, &config(json!({"password": "plain"})));
+    assert!(crypt::fits("plain", &root(&node)));
+    let hash = root(&node);
+    node.apply(Phase::Runtime, &config(json!({"password": "plain"})));
+    assert_eq!(root(&node), hash);
+    assert!(node.read("etc/shadow").contains("adm:*:"));
+    // A boot begins with none.
+    node.apply(Phase::Boot, &NodeConfig::default());
+    assert_eq!(root(&node), "*");
+}
+
+#[test]
+fn what_a_later_configuration_does_not_have_is_taken_away() {
+    let node = Node::new();
+    let first = config(json!({
+        "environment": {"A": "x y", "B": "$HOME `id`"},
+        "ntp_servers": ["ntp.example.org"],
+    }));
+    node.apply(Phase::Boot, &first);
+    assert!(node.path("etc/environment").exists());
+    let done = node.apply(Phase::Runtime, &NodeConfig::default());
+    assert!(done.iter().all(|done| done.failures.is_empty()), "{done:?}");
+    for path in [
+        "etc/environment",
+        "etc/systemd/system.conf.d/90-lifeboat.conf",
+        "etc/systemd/timesyncd.conf.d/90-lifeboat.conf",
+    ] {
+        assert!(!node.path(path).exists(), "{path}");
+    }
+    assert!(node.path("etc/systemd/network/80-wired.network").exists());
+}
+
+#[test]
+fn consoles_ask_only_where_there_is_a_password() {
+    let node = Node::new();
+    let unit = "etc/systemd/system/serial-getty@.service";
+    node.apply(Phase::Boot, &NodeConfig::default());
+    assert_eq!(
+        fs::read_link(node.path(unit)).unwrap(),
+        Path::new("/dev/null")
+    );
+    node.apply(Phase::Runtime, &config(json!({"password": "x"})));
+    assert!(fs::symlink_metadata(node.path(unit)).is_err());
+}
+
+#[test]
+fn commands_run_in_their_lists_and_the_environment_does_not_reach_them() {
+    let node = Node::new();
+    let out = node.path("out");
+    let say = |what: &str| format!("echo \"{what} $SECRET\" >> {}", out.display());
+    let config = config(json!({
+        "environment": {"SECRET": "x"},
+        "init_cmd": [say("init")],
+        "boot_cmd": [say("boot"), "false", say("never")],
+        "run_cmd": [say("run")],
+    }));
+    node.apply(Phase::Initrd, &config);
+    let done = node.apply(Phase::Boot, &config);
+    node.apply(Phase::Runtime, &config);
+    assert_eq!(node.read("out"), "init \nboot \nrun \n");
+    assert_eq!(failures(&done, Step::BootCommands).len(), 1);
+}
