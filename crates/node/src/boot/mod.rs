@@ -283,7 +283,8 @@ fn identity(boot: &mut Boot, root: &Path, config: &NodeConfig, line: &CommandLin
         );
         boot.step("machine id", written);
     }
-    let name = identity::host_name(root, config, line.hostname.as_deref(), &id);
+    let outside = line.hostname.clone().or_else(source::machine_name);
+    let name = identity::host_name(root, config, outside.as_deref(), &id);
     boot.hostname = boot
         .step("host name", name)
         .unwrap_or_else(|| "lifeboat".to_owned());
