@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Result;
-use lifeboat_config::{Cni, NodeConfig};
+use lifeboat_config::Cni;
 use lifeboat_machine::{
     Acceleration, Failure, Folder, Forward, Goal, Hardware, LogName, Machine as _, MachineLock,
     MachineName, Machines, Qemu, Record, Tools, WaitError, Waiting, choose_acceleration,
@@ -67,6 +67,7 @@ pub fn run(arguments: &UpArgs, context: &Context) -> Result<Exit> {
         };
         let acceleration = accelerate(arguments, context, tools.as_ref())?;
         context.check_cancel()?;
+        write_identity(context, &folder)?;
         context
             .reporter
             .phase("boot", &format!("booting machine `{name}`"));
@@ -178,26 +179,19 @@ fn create(
         for name in ["vmlinuz", "initrd", "cmdline"] {
             link_or_copy(&built.folder.join(name), &path.join(name))?;
         }
-        let config = node_config(context, &arguments.name, loaded)?;
+        let config = loaded.definition.node.to_json();
         lifeboat_machine::write_private(&path.join("config.json"), config.as_bytes())?;
         Ok(())
     })
 }
 
-/// The node configuration of a machine: the definition's, with what only this host knows.
-fn node_config(context: &Context, name: &MachineName, loaded: &Loaded) -> Result<String> {
-    let mut node: NodeConfig = loaded.definition.node.clone();
-    if node.hostname.is_none() {
-        node.hostname = Some(name.as_str().parse()?);
-    }
+/// What this host gives the node beside its configuration: a name, if it is given none there,
+/// and the key of `lifeboat ssh`, beside all keys there.
+fn write_identity(context: &Context, folder: &Folder) -> Result<()> {
+    folder.write_private("hostname", folder.name().as_str().as_bytes())?;
     let key = super::ssh_key(context)?;
-    node.ssh_authorized_keys.push(key.public().parse()?);
-    Ok(node.to_json())
-}
-
-fn write_config(context: &Context, folder: &Folder, loaded: &Loaded) -> Result<()> {
-    let config = node_config(context, folder.name(), loaded)?;
-    Ok(folder.write_private("config.json", config.as_bytes())?)
+    let line = format!("{}\n", key.public());
+    Ok(folder.write_private("authorized_keys", line.as_bytes())?)
 }
 
 /// Brings a stopped machine up to its definition, as far as its disk stays: the settings of the
@@ -214,7 +208,8 @@ fn refresh(
         let machine = &loaded.definition.machine;
         record.hardware.cpus = machine.cpus;
         record.hardware.memory_mib = machine.memory.as_mib();
-        write_config(context, folder, loaded)?;
+        let config = loaded.definition.node.to_json();
+        folder.write_private("config.json", config.as_bytes())?;
     }
     if let Some(kind) = arguments.boot {
         record.direct_kernel = kind == BootKind::Kernel;

@@ -1,6 +1,8 @@
 //! The real image with the real kubelet in a virtual machine. One boot serves many checks.
 
 #[cfg(test)]
+mod k3os;
+#[cfg(test)]
 mod pod;
 #[cfg(test)]
 mod user;

@@ -29,6 +29,12 @@ impl User {
         self.folder.path().join(name)
     }
 
+    /// The key that `lifeboat ssh` logs in with, as a line for `authorized_keys`.
+    pub fn public_key(&self) -> String {
+        let key = lifeboat_machine::SshKey::ensure(&self.file("config"));
+        key.expect("the folder is ours").public().to_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
         command

@@ -52,6 +52,8 @@ pub(crate) mod file {
     pub(crate) const DISK: &str = "disk.qcow2";
     pub(crate) const VARIABLES: &str = "OVMF_VARS.fd";
     pub(crate) const CONFIG: &str = "config.json";
+    pub(crate) const HOST_NAME: &str = "hostname";
+    pub(crate) const ROOT_KEYS: &str = "authorized_keys";
     pub(crate) const CONSOLE_LOG: &str = "console.log";
     pub(crate) const CONSOLE_SOCKET: &str = "console.sock";
     pub(crate) const EVENTS: &str = "events.jsonl";
@@ -176,10 +178,19 @@ impl Plan {
             ),
         );
         add.pair("-mon", "chardev=control,mode=control");
-        add.pair(
-            "-fw_cfg",
-            format!("name=opt/lifeboat/config,file={}", file::CONFIG),
-        );
+        // What this host gives each machine stands below any configuration: a name for a node
+        // that is given none, and a key beside those that it is given
+        // (systemd.system-credentials(7)).
+        for (name, file) in [
+            ("opt/lifeboat/config", file::CONFIG),
+            ("opt/lifeboat/hostname", file::HOST_NAME),
+            (
+                "opt/io.systemd.credentials/ssh.authorized_keys.root",
+                file::ROOT_KEYS,
+            ),
+        ] {
+            add.pair("-fw_cfg", format!("name={name},file={file}"));
+        }
     }
 }
 
