@@ -43,9 +43,9 @@ pub(crate) struct Note {
 /// Deeper nesting is refused: values are walked by recursion.
 const MOST_DEPTH: usize = 200;
 /// Values in one file, so that its tree fits into memory.
-const MOST_VALUES: usize = 700_000;
+const MOST_VALUES: usize = 500_000;
 /// Values that aliases and anchors add.
-const MOST_COPIES: usize = 400_000;
+const MOST_COPIES: usize = 250_000;
 /// Bytes of text that aliases and anchors add.
 const MOST_COPIED_TEXT: usize = 4 * source::MOST_BYTES;
 

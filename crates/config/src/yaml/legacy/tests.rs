@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -147,7 +149,7 @@ fn hostile_files_are_refused_with_a_place() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..20 {
         let last = format!("*a{},", level - 1).repeat(9);
-        bomb.push_str(&format!("a{level}: &a{level} [{last}]\n"));
+        let _ = writeln!(bomb, "a{level}: &a{level} [{last}]");
     }
     let deep = "[".repeat(100_000);
     for text in [
