@@ -1,6 +1,6 @@
 //! The kernel's command line.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Change, New, flag,
@@ -108,27 +108,25 @@ impl Reader<'_, '_> {
             Some(at) => (&word[..at], without_quotes(&word[at + 1..])),
             None => (word, &b"true"[..]),
         };
-        let Ok(name) = std::str::from_utf8(without_quotes(name)) else {
-            return;
-        };
-        let (key, rest) = match meaning(Section::Top, name) {
+        let name = String::from_utf8_lossy(without_quotes(name));
+        let (key, rest) = match meaning(Section::Top, &name) {
             Meaning::Key(key, rest) => (key, rest),
             Meaning::NotOurs => return,
             Meaning::Unknown(section) => {
-                let last = name.rsplit('.').next().unwrap_or(name);
+                let last = name.rsplit('.').next().unwrap_or(&name);
                 let near = if self.warnings.is_full() {
                     None
                 } else {
                     nearest(last, section.keys().iter().map(Key::name))
                 };
                 let message = format!("unknown key{}; ignored", did_you_mean(near));
-                return self.warn(name, "unknown-key", message);
+                return self.warn(&name, "unknown-key", message);
             }
         };
-        let Ok(value) = std::str::from_utf8(value) else {
-            return self.warn(name, "not-utf-8", "the value is not UTF-8; ignored");
-        };
-        self.key(key, name, rest, value);
+        match (&name, std::str::from_utf8(value)) {
+            (Cow::Borrowed(name), Ok(value)) => self.key(key, name, rest, value),
+            _ => self.warn(&name, "not-utf-8", "the word is not UTF-8; ignored"),
+        }
     }
 
     fn key(&mut self, key: &'static Key, name: &str, rest: &str, value: &str) {
@@ -261,6 +259,17 @@ mod tests {
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn words_that_are_not_utf_8_are_ignored_with_a_warning_if_they_are_ours() {
+        let mut warnings = Warnings::new("cmdline");
+        let line = b"a=\xff \xff=b hostname=\xff k3os.\xff=x k3os.labels.\xff=x run_cmd=c";
+        let changes = read(line, &mut warnings);
+        assert_eq!(changes.len(), 1);
+        let warnings = warnings.finish();
+        let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, ["not-utf-8", "unknown-key", "not-utf-8"]);
     }
 
     proptest! {

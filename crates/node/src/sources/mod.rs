@@ -4,6 +4,7 @@
 //! files. Nothing outside the root is read, whatever links say, and nothing is waited for.
 
 mod root;
+mod walk;
 
 use std::path::Path;
 
