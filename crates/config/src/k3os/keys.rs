@@ -146,10 +146,9 @@ impl Section {
     /// The key that `name` means here: case and underscores do not matter, and the names of
     /// lists and mappings may be singular.
     pub(crate) fn find(self, name: &str) -> Option<&'static Key> {
-        let plain = plain(name);
         self.keys().iter().find(|key| {
             let several = matches!(key.field, Field::List(_) | Field::Map(_) | Field::Files(_));
-            is_spelling(&plain, key.name(), several)
+            is_spelling(name, key.name(), several)
         })
     }
 
@@ -164,36 +163,34 @@ impl Section {
 
 /// The key of an entry of `write_files` that `name` means.
 pub(crate) fn file_key(name: &str) -> Option<&'static str> {
-    let plain = plain(name);
     let mut keys = FILE_KEYS.into_iter();
-    keys.find(|key| is_spelling(&plain, key, *key == "permissions"))
+    keys.find(|key| is_spelling(name, key, *key == "permissions"))
 }
 
 /// The key of an entry of `wifi` that `name` means.
 pub(crate) fn wifi_key(name: &str) -> Option<&'static str> {
-    match plain(name).as_str() {
-        "name" => Some("name"),
-        "passphrase" | "password" | "pass" => Some("passphrase"),
-        _ => None,
+    let one_of = |words: &[&str]| words.iter().any(|word| is_spelling(name, word, false));
+    if one_of(&["name"]) {
+        Some("name")
+    } else {
+        one_of(&["passphrase", "password", "pass"]).then_some("passphrase")
     }
 }
 
 /// Whether this is a word below `k3os.` that only the boot code uses.
 pub(crate) fn is_boot_word(name: &str) -> bool {
-    let plain = plain(name);
-    BOOT_WORDS
-        .iter()
-        .any(|word| is_spelling(&plain, word, false))
+    BOOT_WORDS.iter().any(|word| is_spelling(name, word, false))
 }
 
-fn is_spelling(plain_name: &str, key: &str, singular: bool) -> bool {
-    let key = plain(key);
-    plain_name == key || singular && key.strip_suffix('s') == Some(plain_name)
+fn is_spelling(name: &str, key: &str, singular: bool) -> bool {
+    let same = |key: &str| letters(name).eq(letters(key));
+    same(key) || singular && key.strip_suffix('s').is_some_and(same)
 }
 
-fn plain(name: &str) -> String {
-    let letters = name.chars().filter(|letter| *letter != '_');
-    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+/// What counts of a name.
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    let counted = name.bytes().filter(|letter| *letter != b'_');
+    counted.map(|letter| letter.to_ascii_lowercase())
 }
 
 #[cfg(test)]

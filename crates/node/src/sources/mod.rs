@@ -5,6 +5,7 @@
 
 mod native;
 mod root;
+mod walk;
 
 use std::path::Path;
 

@@ -4,7 +4,10 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read as _},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -12,6 +15,8 @@ use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+
+use super::walk;
 
 /// The largest source that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
@@ -141,7 +146,12 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC;
         // The kernel gives up when something below the root is renamed meanwhile.
         for _ in 0..16 {
-            match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve) {
+            let found = rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve);
+            let found = match found {
+                Err(Errno::NOSYS | Errno::PERM) => walk::open(self.folder.as_fd(), path, flags),
+                found => found,
+            };
+            match found {
                 Ok(found) => return Ok(Some(found)),
                 Err(Errno::NOENT) => return Ok(None),
                 Err(Errno::AGAIN | Errno::INTR) => {}
