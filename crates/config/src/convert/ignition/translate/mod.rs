@@ -4,6 +4,8 @@ mod accounts;
 mod storage;
 mod systemd;
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -133,21 +135,23 @@ impl Translator<'_> {
                 "octal {mode:04o}; the special bits are kept, as the spec says and Ignition before 2.26 failed to do"
             );
         }
-        let octal = self.names == super::schema::Names::Snake && text.starts_with('0');
+        let octal = self.names == Names::Snake && text.starts_with('0');
         if !octal && mode != 0 {
             if let Ok(meant) = i64::from_str_radix(text, 8)
                 && !typical(mode, is_directory)
                 && typical(meant, is_directory)
             {
-                let right = if self.names == super::schema::Names::Snake {
+                let right = if self.names == Names::Snake {
                     format!("0{text}")
                 } else {
                     meant.to_string()
                 };
-                message.push_str(&format!(
+                // Writing to a String does not fail.
+                let _ = write!(
+                    message,
                     "; {text} is read as a decimal number: write {right} if octal {text} is meant"
-                ));
-            } else if self.names == super::schema::Names::Snake {
+                );
+            } else if self.names == Names::Snake {
                 message.push_str("; without a leading zero it is read as a decimal number");
             }
         }

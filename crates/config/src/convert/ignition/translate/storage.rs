@@ -1,6 +1,6 @@
 //! Files, directories, links, and what is about disks.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
@@ -133,18 +133,21 @@ impl Translator<'_> {
         if !parent.is_empty() {
             command = format!("mkdir -p -- {} && ", shell_word(parent));
         }
-        command.push_str(&format!(
+        // Writing to a String does not fail.
+        let _ = write!(
+            command,
             "ln -sfT -- {} {}",
             shell_word(target),
             shell_word(path)
-        ));
+        );
         let owner = self.owner(node, users);
         if owner != "root:root" {
-            command.push_str(&format!(
+            let _ = write!(
+                command,
                 " && chown -h -- {} {}",
                 shell_word(&owner),
                 shell_word(path)
-            ));
+            );
         }
         self.native
             .push("boot_cmd", command.into(), &node.path, node.place);
