@@ -22,7 +22,13 @@ fn the_configuration_and_the_report_go_apart() {
     insta::assert_snapshot!(place.run(&["config", "convert", "config.ign"]));
     insta::assert_snapshot!(place.run(&["-q", "config", "convert", "config.ign"]));
     insta::assert_snapshot!(place.run(&[
-        "config", "convert", "--from", "ignition", "config.ign", "--report", "json"
+        "config",
+        "convert",
+        "--from",
+        "ignition",
+        "config.ign",
+        "--report",
+        "json"
     ]));
 }
 

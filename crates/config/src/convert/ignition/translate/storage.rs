@@ -160,6 +160,10 @@ impl Translator<'_> {
                 self.report
                     .unsupported(&refusal.path, refusal.place, refusal.message);
                 self.unsupported(node, "the file is not carried over without its contents");
+                let mode = self.judge_mode(node, false);
+                if let Some(doubt) = mode.and_then(|mode| mode.doubt) {
+                    self.unsupported(node.below("mode"), doubt);
+                }
                 return;
             }
         };
