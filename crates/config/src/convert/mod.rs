@@ -8,11 +8,17 @@
 //! ```
 
 mod butane;
+mod cloud_init;
+mod combustion;
 mod guess;
 mod ignition;
 pub(crate) mod json;
+mod k3os;
+mod kubeadm;
 pub(crate) mod native;
 pub(crate) mod report;
+mod script;
+mod shapes;
 pub(crate) mod tree;
 
 use std::fmt;
@@ -109,8 +115,9 @@ pub fn convert(format: Format, file: &str, bytes: &[u8]) -> Converted {
     match format {
         Format::Ignition => ignition::convert(file, bytes),
         Format::Butane => butane::convert(file, bytes),
-        Format::CloudInit | Format::Combustion | Format::Kubeadm | Format::K3os => {
-            report::Report::unreadable(file, None, "this format is not read yet")
-        }
+        Format::CloudInit => cloud_init::convert(file, bytes),
+        Format::Combustion => combustion::convert(file, bytes),
+        Format::Kubeadm => kubeadm::convert(file, bytes),
+        Format::K3os => k3os::convert(file, bytes),
     }
 }
