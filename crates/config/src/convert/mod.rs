@@ -33,7 +33,7 @@ pub use report::{Entry, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// Ignition, spec 3.0 to 3.6 (Fedora CoreOS, Flatcar, openSUSE `MicroOS`).
+    /// Ignition, spec 3.0 to 3.6 (Fedora `CoreOS`, Flatcar, openSUSE `MicroOS`).
     Ignition,
     /// Butane, the YAML that is compiled to Ignition; Container Linux Config is recognised.
     Butane,

@@ -187,13 +187,12 @@ pub(crate) fn file(path: &str, content: &[u8], owner: &str, permissions: &str) -
         text.chars()
             .all(|letter| letter == '\n' || letter == '\t' || !letter.is_control())
     };
-    match std::str::from_utf8(content).ok().filter(readable) {
-        Some(text) => file.insert("content".to_owned(), text.into()),
-        None => {
-            file.insert("encoding".to_owned(), "base64".into());
-            file.insert("content".to_owned(), STANDARD.encode(content).into())
-        }
-    };
+    if let Some(text) = std::str::from_utf8(content).ok().filter(readable) {
+        file.insert("content".to_owned(), text.into());
+    } else {
+        file.insert("encoding".to_owned(), "base64".into());
+        file.insert("content".to_owned(), STANDARD.encode(content).into());
+    }
     file.insert("owner".to_owned(), owner.into());
     file.insert("permissions".to_owned(), permissions.into());
     Json::Object(file)

@@ -187,7 +187,7 @@ impl Report {
             index.add(entry);
         }
         let mut missed = Vec::new();
-        walk(root, prefix, &Above::default(), &index, &mut missed);
+        walk(root, prefix, Above::default(), &index, &mut missed);
         for (path, place) in missed {
             self.unsupported(&path, place, "has no counterpart in the node configuration");
         }
@@ -242,14 +242,8 @@ struct Above {
     listed: bool,
 }
 
-fn walk(
-    value: &Value,
-    path: &str,
-    above: &Above,
-    index: &Index,
-    missed: &mut Vec<(String, Place)>,
-) {
-    let mut here = *above;
+fn walk(value: &Value, path: &str, above: Above, index: &Index, missed: &mut Vec<(String, Place)>) {
+    let mut here = above;
     match index.0.get(path) {
         Some(true) => here.settled = true,
         Some(false) => here.translated = true,
@@ -261,7 +255,7 @@ fn walk(
     match &value.data {
         Data::Map(entries) => {
             for entry in entries {
-                walk(&entry.value, &join(path, &entry.key), &here, index, missed);
+                walk(&entry.value, &join(path, &entry.key), here, index, missed);
             }
         }
         Data::List(items) => {
@@ -272,7 +266,7 @@ fn walk(
                     below.translated = false;
                     below.listed = true;
                 }
-                walk(item, &join(path, number), &below, index, missed);
+                walk(item, &join(path, number), below, index, missed);
             }
         }
         Data::Scalar(_) if value.is_null() || here.translated => {}

@@ -139,7 +139,7 @@ impl<'a> Lexer<'a> {
     /// A flaw, and the line that it is in; what stands there may be a secret.
     fn at_line(&self, flaw: &str) -> String {
         let before = &self.bytes[..self.at];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         format!("line {line}: {flaw}")
     }
 

@@ -72,7 +72,8 @@ impl Rules<'_> {
         let links: HashSet<&str> = storage
             .list("links")
             .iter()
-            .filter_map(|link| link.text("path"))
+            .filter(|link| !link.is_bad("path"))
+            .map(|link| link.text("path").unwrap_or_default())
             .collect();
         if links.is_empty() {
             return;

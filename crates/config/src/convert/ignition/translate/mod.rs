@@ -112,48 +112,65 @@ impl Translator<'_> {
 
     /// The bits of a mode; says what becomes of them.
     fn mode(&mut self, node: &Node, default: i64, is_directory: bool) -> i64 {
-        let Some(child) = node.get("mode") else {
+        let Some(mode) = self.judge_mode(node, is_directory) else {
             return default;
         };
-        let Data::Number(mode, text) = &child.data else {
-            return default;
+        let octal = format!("octal {:04o}", mode.bits);
+        let message = mode
+            .doubt
+            .map_or_else(|| octal.clone(), |doubt| format!("{octal}: {doubt}"));
+        self.translated(node.below("mode"), message);
+        mode.bits
+    }
+
+    fn judge_mode(&self, node: &Node, is_directory: bool) -> Option<Mode> {
+        let Data::Number(mode, text) = &node.get("mode")?.data else {
+            return None;
         };
         let (mode, special) = (*mode, *mode & 0o7000);
         // The specs before 3.6 drop these bits. For directories 3.4 and 3.5 promised otherwise.
         let kept = self.spec >= 6 || is_directory && self.spec >= 4;
-        let result = if kept { mode } else { mode & 0o777 };
-        let mut message = format!("octal {result:04o}");
+        let mut doubts = Vec::new();
         if special != 0 && !kept {
-            message = format!(
-                "octal {mode:04o}, but spec 3.{} drops the setuid, setgid and sticky bits: {result:04o} as there; spec 3.6 keeps them",
+            doubts.push(format!(
+                "spec 3.{} drops the setuid, setgid and sticky bits of {mode:04o}; spec 3.6 keeps them",
                 self.spec
-            );
+            ));
         } else if special != 0 && self.spec < 6 {
-            message = format!(
-                "octal {mode:04o}; the special bits are kept, as the spec says and Ignition before 2.26 failed to do"
+            doubts.push(
+                "the special bits are kept, as the spec says and Ignition before 2.26 failed to do"
+                    .to_owned(),
             );
         }
-        let octal = self.names == super::schema::Names::Snake && text.starts_with('0');
-        if !octal && mode != 0 {
-            if let Ok(meant) = i64::from_str_radix(text, 8)
-                && !typical(mode, is_directory)
-                && typical(meant, is_directory)
-            {
-                let right = if self.names == super::schema::Names::Snake {
-                    format!("0{text}")
-                } else {
-                    meant.to_string()
-                };
-                message.push_str(&format!(
-                    "; {text} is read as a decimal number: write {right} if octal {text} is meant"
-                ));
-            } else if self.names == super::schema::Names::Snake {
-                message.push_str("; without a leading zero it is read as a decimal number");
+        let yaml = self.names == Names::Snake;
+        if mode != 0 && !(yaml && text.starts_with('0')) {
+            let meant = i64::from_str_radix(text, 8)
+                .ok()
+                .filter(|meant| !typical(mode, is_directory) && typical(*meant, is_directory));
+            match meant {
+                Some(_) if yaml => doubts.push(format!(
+                    "{text} is read as a decimal number: write 0{text} if octal {text} is meant"
+                )),
+                Some(meant) => doubts.push(format!(
+                    "{text} is read as a decimal number: write {meant} if octal {text} is meant"
+                )),
+                None if yaml => {
+                    doubts.push("without a leading zero it is read as a decimal number".to_owned());
+                }
+                None => {}
             }
         }
-        self.translated(child, message);
-        result
+        Some(Mode {
+            bits: if kept { mode } else { mode & 0o777 },
+            doubt: (!doubts.is_empty()).then(|| doubts.join("; ")),
+        })
     }
+}
+
+/// A mode that is written, and what is odd about it.
+struct Mode {
+    bits: i64,
+    doubt: Option<String>,
 }
 
 /// Whether a mode is one that people give, as Butane judges: who is closer to the file may not
