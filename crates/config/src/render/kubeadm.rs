@@ -84,9 +84,11 @@ fn registration(facts: &Facts, plan: &Plan) -> Json {
             json!({ "key": key, "value": value, "effect": effect })
         })
         .collect();
+    let own = facts.labels.iter();
     let labels: Vec<String> = plan
         .labels
         .iter()
+        .chain(own.filter(|(key, _)| !plan.labels.contains_key(*key)))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let mut registration = json!({
@@ -261,11 +263,11 @@ fn cluster(facts: &Facts, plan: &Plan) -> Json {
             cluster[key] = json!({ "disabled": true });
         }
     }
-    let named = match &plan.action {
+    let own = match &plan.action {
         Action::Init { endpoint } => endpoint.as_ref(),
         _ => None,
     };
-    if let Some(endpoint) = named.or(facts.control_plane_endpoint.as_ref()) {
+    if let Some(endpoint) = own.or(facts.control_plane_endpoint.as_ref()) {
         cluster["controlPlaneEndpoint"] = json!(endpoint);
     }
     cluster

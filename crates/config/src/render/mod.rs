@@ -24,7 +24,7 @@ pub(crate) mod text;
 mod units;
 mod wifi;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 pub use accounts::{
     AccountPlan, Accounts, Home, Numbers, SUDOERS, authorized_keys_path, plan_accounts, sudo_file,
@@ -105,6 +105,8 @@ pub struct Facts {
     pub image_stores: Vec<String>,
     /// Phases of `kubeadm init` that are left out.
     pub skip_phases: Vec<String>,
+    /// Labels that the node has by itself; those of the configuration count more.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Facts {
@@ -124,6 +126,7 @@ impl Facts {
             pinned_images: Vec::new(),
             image_stores: vec!["/opt/kubernetes/current/images".to_owned()],
             skip_phases: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 }

@@ -41,6 +41,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Whether the cluster has taken this node in, although the mark of it is missing: the power
 /// went between the two.
 pub(super) fn is_member() -> bool {
+    // A control plane whose making was interrupted has them too.
+    if Path::new("/etc/kubernetes/admin.conf").exists() {
+        return false;
+    }
     KUBELET_FILES[1..]
         .iter()
         .chain(&[KUBELET, kubeconfig::ROTATED])
@@ -143,6 +147,9 @@ fn log() -> std::path::PathBuf {
 /// One call of `kubeadm join`.
 fn kubeadm_join(setup: &Setup) -> Result<(), ProvisionError> {
     write_kubeadm_files(setup)?;
+    // kubeadm keeps one that is there, which may be that of another cluster.
+    remove(Path::new("/etc/kubernetes/pki/ca.crt"))
+        .doing("cannot remove what an interrupted attempt left")?;
     let output = fs::File::create(log())
         .doing("cannot write kubeadm's log")?
         .into_file();
