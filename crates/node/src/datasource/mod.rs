@@ -58,7 +58,7 @@ impl Environment {
         Self {
             system: PathBuf::from("/"),
             command_line: fs_err::read_to_string("/proc/cmdline").unwrap_or_default(),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             guess: Duration::from_secs(15),
             request: Duration::from_secs(10),
             devices: Duration::from_secs(3),
