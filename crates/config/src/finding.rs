@@ -66,6 +66,23 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// Puts the key path as it is written: each pair is a path and what is shown for it.
+    pub(crate) fn show_as(&mut self, moved: &[(String, String)]) {
+        if let Some(path) = shown_as(&self.path, moved) {
+            self.path = path;
+        }
+    }
+}
+
+/// What is shown for a key path, if it is something else.
+pub(crate) fn shown_as(path: &str, moved: &[(String, String)]) -> Option<String> {
+    moved.iter().find_map(|(from, to)| {
+        let rest = path.strip_prefix(from.as_str())?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{to}{rest}"))
+    })
+}
+
 /// Everything that is wrong with one file, in the order of the file. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -97,6 +114,7 @@ pub struct Collector {
     file: String,
     findings: Vec<Finding>,
     errors: usize,
+    most: usize,
     /// Key paths that are written elsewhere: `node.token` is `node.k3os.token` in the file.
     moved: Vec<(String, String)>,
 }
@@ -111,7 +129,16 @@ impl Collector {
             file: file.to_owned(),
             findings: Vec::new(),
             errors: 0,
+            most: MOST_FINDINGS,
             moved: Vec::new(),
+        }
+    }
+
+    /// No findings yet in `file`; every one is kept.
+    pub fn unlimited(file: &str) -> Self {
+        Self {
+            most: usize::MAX / 2,
+            ..Self::new(file)
         }
     }
 
@@ -125,7 +152,7 @@ impl Collector {
         hint: Option<String>,
     ) {
         self.errors += 1;
-        if self.errors <= MOST_FINDINGS {
+        if self.errors <= self.most {
             self.note(
                 place,
                 path.into(),
@@ -146,7 +173,7 @@ impl Collector {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        if self.findings.len() < 2 * MOST_FINDINGS {
+        if self.findings.len() < 2 * self.most {
             self.note(
                 place,
                 path.into(),
@@ -184,6 +211,11 @@ impl Collector {
         self.moved.push((from, to));
     }
 
+    /// What is shown as something else.
+    pub fn moved(&self) -> &[(String, String)] {
+        &self.moved
+    }
+
     /// Whether no error was found.
     pub fn is_empty(&self) -> bool {
         self.errors == 0
@@ -192,13 +224,7 @@ impl Collector {
     /// The findings in the order of the file.
     pub fn finish(mut self) -> Vec<Finding> {
         for finding in &mut self.findings {
-            let moved = self.moved.iter().find_map(|(from, to)| {
-                let rest = finding.path.strip_prefix(from.as_str())?;
-                (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{to}{rest}"))
-            });
-            if let Some(path) = moved {
-                finding.path = path;
-            }
+            finding.show_as(&self.moved);
         }
         self.findings
             .sort_by_key(|finding| (finding.line, finding.column));

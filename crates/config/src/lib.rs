@@ -13,10 +13,14 @@
 //! ```
 
 pub mod bundle;
+pub mod check;
+pub mod convert;
 pub mod definition;
 mod finding;
 mod fold;
 pub mod k3os;
+pub mod k3s;
+pub mod layers;
 pub mod network_config;
 mod parse;
 pub mod render;
@@ -37,6 +41,7 @@ pub use definition::{
     },
 };
 pub use finding::{Finding, Findings, Place, Severity, nearest};
+pub use layers::{Effective, NativeInput, effective};
 pub use parse::{
     finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
 };

@@ -9,8 +9,9 @@ use std::{
 use anyhow::Result;
 use lifeboat_archive::{Lock, Mirrors};
 use lifeboat_config::{
-    Cni, Definition, Size,
+    Cni, Definition, Runtime, Size,
     definition::image::{DiskLayout, KubernetesSource},
+    render::{self, Facts},
 };
 use lifeboat_image::{Component, DiskSizes, ImageInputs};
 use lifeboat_machine::{Expected, Forward, Tools};
@@ -273,6 +274,12 @@ fn payload(
 /// The system pods of a definition.
 fn expected(definition: &Definition) -> Expected {
     let mut expected = Expected::default();
+    // Neither version nor name says anything about them.
+    let facts = Facts::new("0", Runtime::Containerd, definition.image.cni, "node");
+    let system = render::expected_pods(&definition.node, &facts);
+    expected
+        .pods
+        .retain(|(_, pod)| system.contains(&pod.as_str()));
     if definition.image.cni == Cni::Flannel {
         expected
             .pods

@@ -189,6 +189,10 @@ pub struct Watch {
     /// When the node said so itself: it has rights on the API before this host has.
     ready_by_report: Option<Duration>,
     pods_at: Option<Duration>,
+    pods_by_report: Option<Duration>,
+    /// The node joins a cluster elsewhere, whose API this host has no rights on: what the node
+    /// says is all there is.
+    is_worker: bool,
 }
 
 impl Watch {
@@ -214,6 +218,8 @@ impl Watch {
             ready_at: None,
             ready_by_report: None,
             pods_at: None,
+            pods_by_report: None,
+            is_worker: false,
         }
     }
 
@@ -279,6 +285,10 @@ impl Watch {
         if (phase, step, state) == ("ready", "node", StepState::Done) {
             self.ready_by_report = Some(Duration::from_secs_f64(start + at));
         }
+        if (phase, step, state) == ("ready", "pods", StepState::Done) {
+            self.pods_by_report = Some(Duration::from_secs_f64(start + at));
+        }
+        self.is_worker |= (phase, step) == ("kubeadm", "join");
         phase.clone_into(&mut self.step);
         if !step.is_empty() && step != phase {
             self.step.push('/');
@@ -407,9 +417,11 @@ impl Watch {
 
     /// What there is to say now.
     pub fn verdict(&self, now: Duration) -> Verdict {
-        let reached = match self.goal {
-            Goal::Node => self.ready_at,
-            Goal::Pods => self.pods_at,
+        let reached = match (self.goal, self.is_worker) {
+            (Goal::Node, false) => self.ready_at,
+            (Goal::Pods, false) => self.pods_at,
+            (Goal::Node, true) => self.ready_by_report,
+            (Goal::Pods, true) => self.pods_by_report,
         };
         if let Some(end) = reached {
             return Verdict::Ready(self.finished(end));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     boot::{Boot, Failure, Payload, source::Source, write_file},
+    init::Mode,
     provision,
     report::{self, Event, State},
 };
@@ -19,8 +20,11 @@ pub struct Status {
     pub hostname: String,
     /// The address by which others reach it.
     pub address: Option<IpAddr>,
-    /// One word: `starting`, `provisioning`, `ready`, `running` (all pods as well), `failed`, or
-    /// `idle` without a payload.
+    /// What this boot is for: `disk`, `live`, `install` or `rescue`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// One word: `starting`, `provisioning`, `ready`, `running` (all pods as well), `failed`,
+    /// `idle` without a payload, or `rescue`.
     pub state: String,
     /// The payload that is mounted.
     pub payload: Option<Payload>,
@@ -70,7 +74,10 @@ fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
     let failed = steps
         .iter()
         .any(|step| step.phase != "initrd" && step.state == State::Failed);
-    let state = if done("ready", "pods") {
+    // A boot may go on after the shell.
+    let state = if boot.mode == Mode::Rescue && !done("userspace", "services") {
+        "rescue"
+    } else if done("ready", "pods") {
         "running"
     } else if done("ready", "node") {
         "ready"
@@ -87,6 +94,7 @@ fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
         schema: "lifeboat.node-status/1".to_owned(),
         hostname: boot.hostname,
         address,
+        mode: boot.mode,
         state: state.to_owned(),
         payload: boot.payload,
         sources: boot.sources,
@@ -118,6 +126,10 @@ pub(crate) fn lines(status: &Status) -> Vec<String> {
         ),
         status.state,
     )];
+    match status.mode {
+        Mode::Disk | Mode::Rescue => {}
+        mode => lines.push(format!("  {mode}: all that is kept is in memory")),
+    }
     match &status.payload {
         Some(payload) => lines.push(format!(
             "  Kubernetes {} ({}, {})",
@@ -181,5 +193,17 @@ mod tests {
             ]
         );
         assert_eq!(from(Boot::default(), &[], None).state, "idle");
+        let live = Boot {
+            mode: Mode::Live,
+            ..boot()
+        };
+        let lines = lines(&from(live, &events, None));
+        assert_eq!(lines[1], "  live: all that is kept is in memory");
+        let rescue = Boot {
+            mode: Mode::Rescue,
+            ..boot()
+        };
+        assert_eq!(from(rescue.clone(), &[], None).state, "rescue");
+        assert_eq!(from(rescue, &events, None).state, "ready");
     }
 }

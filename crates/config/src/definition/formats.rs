@@ -45,8 +45,10 @@ fn find(name: &str) -> Option<&'static Format> {
     [
         types::FORMATS,
         super::k3os::FORMATS,
+        super::kubeadm::FORMATS,
         types::network::FORMATS,
         types::system::FORMATS,
+        types::units::FORMATS,
     ]
     .into_iter()
     .flatten()

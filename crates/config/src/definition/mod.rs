@@ -7,6 +7,7 @@ mod access;
 pub(crate) mod formats;
 pub mod image;
 pub mod k3os;
+pub mod kubeadm;
 pub mod machine;
 pub mod network;
 pub mod node;

@@ -1,8 +1,9 @@
 //! `node`: the settings of one node, with the names and meanings of k3OS' config.yaml.
 //!
-//! For the node: the steps are applied in k3OS' order. First `init_cmd`, then modules, sysctls,
-//! hostname, resolver and time servers, password, SSH keys, `write_files`, environment, then
-//! `boot_cmd`, all before systemd starts; labels and taints go into kubeadm's configuration; `run_cmd` runs once the
+//! For the node: the steps are applied in k3OS' order. First modules, sysctls,
+//! hostname, `write_files`, environment and `init_cmd`; then data sources, resolver and time
+//! servers, password, SSH keys, `write_files` again, and `boot_cmd`, all before systemd starts;
+//! labels and taints go into kubeadm's configuration; `run_cmd` runs once the
 //! network is up and before Kubernetes is started. Each step runs although one before failed.
 
 use std::{collections::BTreeMap, io::Read};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     k3os::{Argument, DataSource, FileSource, InstallConfig, ServerUrl, Token, Wifi},
+    kubeadm::KubeadmConfig,
     network::NetworkConfig,
     system::{
         GroupConfig, MountConfig, ProxyConfig, RegistriesConfig, SwapConfig, SystemdConfig,
@@ -74,7 +76,8 @@ pub struct NodeConfig {
 
     /// Remove keys of earlier configurations, and of anybody else, from root's authorized keys.
     pub ssh_keys_exclusive: bool,
-    /// Commands that run at each boot, first of all; each in a shell of its own.
+    /// Commands that run at each boot in its first phase, when modules, kernel settings, host
+    /// name, files and environment are there and before all else; each in a shell of its own.
     pub init_cmd: Vec<CommandLine>,
     /// Where a cloud hands in more configuration, in the order in which they are asked; the first
     /// that answers is taken. `file=PATH` reads a file, `nocloud=URL` a seed in the network.
@@ -86,7 +89,7 @@ pub struct NodeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_url: Option<ServerUrl>,
     /// What lets this node join, or others join it: a bootstrap token of kubeadm,
-    /// `abcdef.0123456789abcdef`.
+    /// `abcdef.0123456789abcdef`, or any other secret, from which each node derives the same one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
     /// Arguments of k3s: `server` or `agent`, then flags. What kubeadm has too is carried over;
@@ -122,6 +125,9 @@ pub struct NodeConfig {
     pub kernel_args: Vec<KernelArgument>,
     /// Web proxies.
     pub proxy: ProxyConfig,
+
+    /// What is laid over kubeadm's configuration.
+    pub kubeadm: KubeadmConfig,
 }
 
 /// A file that is written at each boot.

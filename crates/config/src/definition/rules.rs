@@ -17,6 +17,7 @@ use crate::{
     bundle,
     finding::{Collector, Place, did_you_mean, listed},
     nearest,
+    schema::check::Path,
     yaml::Value,
 };
 
@@ -275,7 +276,10 @@ pub(crate) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
         if !kubelet_may_set(key.as_str()) {
             findings.add(
                 key_place(root, &["labels"], key.as_str()),
-                format!("{prefix}labels.{:?}", key.as_str()),
+                format!(
+                    "{prefix}{}",
+                    String::from(&Path::from("labels").key(key.as_str()))
+                ),
                 "refused-label",
                 format!("a node may not give itself the label {key}: the kubelet would not start"),
                 Some("labels of kubernetes.io and k8s.io are the control plane's; use a domain of your own".to_owned()),

@@ -89,6 +89,12 @@ macro_rules! text_types {
             $($crate::definition::formats::Format { name: $format, expectation: $expectation, check: $check, secret: $secret },)*
             $($more,)*
         ];
+    };    ($($(#[$meta:meta])* $name:ident: $format:literal, $kinds:tt, $expectation:literal, $check:path, $secret:literal;)*) => {
+        $crate::definition::types::text_types! {
+            /// The formats of these types.
+            table FORMATS [];
+            $($(#[$meta])* $name: $format, $kinds, $expectation, $check, $secret;)*
+        }
     };
 }
 
@@ -105,6 +111,7 @@ const fn format(name: &'static str, expectation: &'static str, check: Check) -> 
 
 pub mod network;
 pub mod system;
+pub mod units;
 
 text_types! {
     /// The formats of this module.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{POD_SUBNET, text};
+use super::{PodNetwork, text};
 
 fn portmap() -> Json {
     json!({ "type": "portmap", "capabilities": { "portMappings": true }, "backend": "nftables" })
@@ -47,12 +47,14 @@ pub fn flannel_conflist() -> String {
     }))
 }
 
-/// `/run/flannel/subnet.env` as flanneld writes it for the node of `subnet` (its first address,
-/// such as `10.244.0.1/24`): written before, the first pods need not wait for flanneld. The MTU
-/// is that of an Ethernet less VXLAN's 50 bytes.
-pub fn flannel_subnet_env(first_address: &str) -> String {
+/// `/run/flannel/subnet.env` as flanneld writes it for the node of `first_address` (the first
+/// of its own, such as `10.244.0.1/24`): written before, the first pods need not wait for
+/// flanneld. The MTU is that of an Ethernet less what the backend adds.
+pub fn flannel_subnet_env(pods: &PodNetwork, first_address: &str) -> String {
     format!(
-        "FLANNEL_NETWORK={POD_SUBNET}\nFLANNEL_SUBNET={first_address}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        "FLANNEL_NETWORK={}\nFLANNEL_SUBNET={first_address}\nFLANNEL_MTU={}\nFLANNEL_IPMASQ=true\n",
+        pods.subnet,
+        pods.mtu()
     )
 }
 
@@ -64,28 +66,40 @@ pub fn flannel_image_command() -> &'static str {
 /// The flannel add-on for `kubectl apply`: namespace `kube-flannel`, rights, configuration and
 /// `DaemonSet`. As upstream's, without the init containers: plugin and configuration are on the
 /// node already. `command` is flanneld's path in `image`.
-pub fn flannel_manifest(image: &str, command: &str) -> String {
-    manifest(image, command, &[])
+pub fn flannel_manifest(image: &str, command: &str, pods: &PodNetwork) -> String {
+    manifest(image, command, pods, &[])
 }
 
-/// [`flannel_manifest`] for a cluster of one node: flanneld asks the API server at 127.0.0.1
-/// and so does not wait for kube-proxy to make the service's address work. Not for a node that
-/// has no API server of its own.
-pub fn flannel_manifest_for_one_node(image: &str, command: &str) -> String {
+/// [`flannel_manifest`] that asks the API server at an address of its own, which every node
+/// must reach: flanneld does not wait for kube-proxy to make the service's address work.
+pub fn flannel_manifest_at(
+    (host, port): (&str, u16),
+    image: &str,
+    command: &str,
+    pods: &PodNetwork,
+) -> String {
     let direct = [
-        json!({ "name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1" }),
-        json!({ "name": "KUBERNETES_SERVICE_PORT", "value": "6443" }),
+        json!({ "name": "KUBERNETES_SERVICE_HOST", "value": host }),
+        json!({ "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() }),
     ];
-    manifest(image, command, &direct)
+    manifest(image, command, pods, &direct)
 }
 
-fn manifest(image: &str, command: &str, variables: &[Json]) -> String {
+/// flannel's name of a backend; k3s calls one of them otherwise.
+fn flannel_type(backend: &str) -> &str {
+    match backend {
+        "wireguard-native" => "wireguard",
+        other => other,
+    }
+}
+
+fn manifest(image: &str, command: &str, pods: &PodNetwork, variables: &[Json]) -> String {
     let namespace = "kube-flannel";
     let labels = json!({ "k8s-app": "flannel" });
     let network = json!({
-        "Network": POD_SUBNET,
+        "Network": pods.subnet,
         "EnableNFTables": true,
-        "Backend": { "Type": "vxlan" },
+        "Backend": { "Type": flannel_type(&pods.backend) },
     });
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let host = |name: &str, path: &str, kind: &str| json!({ "name": name, "hostPath": { "path": path, "type": kind } });

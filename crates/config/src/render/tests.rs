@@ -72,7 +72,8 @@ fn all_files_of_a_plain_node() {
 fn flannel() {
     insta::assert_snapshot!(flannel_manifest(
         "docker.io/flannel/flannel:v0.28.10",
-        "/opt/bin/flanneld"
+        "/opt/bin/flanneld",
+        &PodNetwork::default()
     ));
 }
 
@@ -99,4 +100,120 @@ environment: {HTTP_PROXY: "http://m:3128/?a=$b%41", QUOTES: "it's \"so\" \\", EM
         .map(|file| format!("==> {} {:o}\n{}", file.path, file.mode, file.content))
         .collect();
     insta::assert_snapshot!(texts.concat());
+}
+
+fn kubeadm_of(node: &str, facts: &Facts) -> String {
+    let node = crate::parse_node("node.yaml", node.as_bytes()).unwrap();
+    let mut text = kubeadm_config(&node, facts).unwrap_or_else(|| "none".to_owned());
+    for patch in kubeadm_patches(&node, facts) {
+        if patch.path.contains("kubelet") || patch.path.contains("10") {
+            let (path, mode, content) = (patch.path, patch.mode, patch.content);
+            text.extend([format!("==> {path} {mode:o}\n"), content]);
+        }
+    }
+    text
+}
+
+#[test]
+fn kubeadm_of_the_example_of_k3os() {
+    let mut facts = Facts::new("1.36.3", Runtime::Containerd, Cni::Flannel, "myhost");
+    facts.advertise_address = Some("192.0.2.7".parse().unwrap());
+    insta::assert_snapshot!(kubeadm_of(
+        r#"
+hostname: myhost
+server_url: https://myhost:6443
+token: TOKEN_VALUE_OF_THE_README
+labels: {region: us-west-1, somekey: somevalue}
+k3s_args: [server, "--cluster-init"]
+taints: ["key1=value1:NoSchedule", "key1=value1:NoExecute"]
+"#,
+        &facts
+    ));
+}
+
+#[test]
+fn kubeadm_of_a_server_with_many_settings() {
+    let facts = Facts::new("1.36.3", Runtime::CriO, Cni::Flannel, "n1");
+    insta::assert_snapshot!(kubeadm_of(
+        r#"
+k3s_args:
+- server
+- --cluster-cidr=10.42.0.0/16
+- --service-cidr=10.43.0.0/16
+- --cluster-domain=home.arpa
+- --tls-san=k8s.example.org
+- --node-ip=10.0.0.5
+- --kubelet-arg=max-pods=200
+- --kube-apiserver-arg=audit-log-path=-
+- --kube-controller-manager-arg=bind-address=0.0.0.0
+- --kube-scheduler-arg=v=2
+- --kube-proxy-arg=proxy-mode=iptables
+- --etcd-arg=quota-backend-bytes=4294967296
+- --disable=traefik,coredns
+- --disable-kube-proxy
+- --protect-kernel-defaults
+- --agent-token=abcdef.0123456789abcdef
+- --node-name=Other
+kubeadm:
+  cluster: {clusterName: home, networking: {dnsDomain: null}, apiServer: {extraEnvs: null}, kind: Nonsense}
+  init: {timeouts: {discovery: 1m0s}}
+  kubelet: {maxPods: 250, evictionHard: {memory.available: 5%}}
+  proxy: {conntrack: {maxPerCore: 0}}
+  patches:
+  - {target: kube-apiserver, content: {spec: {priority: 1}}}
+  - {target: etcd, type: json, content: [{op: add, path: /metadata/labels/a, value: "1"}]}
+"#,
+        &facts
+    ));
+}
+
+#[test]
+fn kubeadm_of_a_node_that_joins() {
+    let facts = Facts::new("1.36.3", Runtime::Containerd, Cni::Flannel, "n2");
+    let hash = "ab".repeat(32);
+    insta::assert_snapshot!(kubeadm_of(
+        &format!(
+            r#"
+server_url: https://myhost:6443
+token: abcdef.0123456789abcdef
+labels: {{a: b}}
+taints: ["k=v:NoSchedule"]
+k3s_args: [agent, "--node-ip=10.0.0.6"]
+kubeadm: {{discovery_ca_hashes: ["sha256:{hash}"], kubelet: {{maxPods: 50, resolvConf: null}}, join: {{timeouts: {{discovery: 1m0s}}}}}}
+"#
+        ),
+        &facts
+    ));
+    let text = kubeadm_of(
+        "{server_url: 'https://a:1', token: a-secret-of-some-length}",
+        &facts,
+    );
+    assert!(text.contains("unsafeSkipCAVerification: true"), "{text}");
+    assert!(!text.contains("a-secret"));
+    let text = kubeadm_of(
+        "{server_url: 'https://other:6443', token: a-secret-of-some-length, k3s_args: [server]}",
+        &facts,
+    );
+    assert_eq!(text, "none");
+}
+
+#[test]
+fn all_nodes_with_one_secret_have_one_token() {
+    let facts = Facts::new("1.36.3", Runtime::Containerd, Cni::Flannel, "n");
+    let token = |node: &str| {
+        let text = kubeadm_of(node, &facts);
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("token:"));
+        line.unwrap_or_else(|| panic!("{text}")).trim().to_owned()
+    };
+    let hash = "ab".repeat(32);
+    let secret = "a-secret-of-some-length";
+    let server = token(&format!("{{token: {secret}}}"));
+    let agent = token(&format!("{{server_url: 'https://a:1', token: {secret}}}"));
+    let full = token(&format!(
+        "{{server_url: 'https://a:1', token: 'K10{hash}::node:{secret}'}}"
+    ));
+    assert_eq!(agent, full);
+    assert_eq!(agent, server);
 }

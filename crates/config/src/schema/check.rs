@@ -56,6 +56,10 @@ impl Path {
     pub(crate) fn index(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
     }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl From<&str> for Path {
@@ -78,6 +82,9 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn check(&mut self, schema: &'a Map<String, Json>, value: &Value, path: &Path) -> Option<Json> {
+        if is_anything(schema) {
+            return Some(plain(value));
+        }
         let all = alternatives(self.root, schema);
         let words: Vec<&str> = all.iter().flat_map(|one| choices(one)).collect();
         if let Data::Scalar(scalar) = &value.data
@@ -237,7 +244,7 @@ impl<'a> Checker<'a> {
             return None;
         }
         let Some(inner) = schema.get("items").map(|one| self.root.follow(one)) else {
-            return Some(Json::Array(Vec::new()));
+            return Some(items.iter().map(plain).collect());
         };
         let checked: Vec<Option<Json>> = items
             .iter()
@@ -370,6 +377,44 @@ impl<'a> Checker<'a> {
         hint: Option<String>,
     ) {
         self.findings.add(place, path, code, message, hint);
+    }
+}
+
+/// Whether a schema lets everything through: a part of a document that is not ours.
+fn is_anything(schema: &Map<String, Json>) -> bool {
+    let says = [
+        "type",
+        "properties",
+        "additionalProperties",
+        "items",
+        "anyOf",
+        "oneOf",
+        "enum",
+        "const",
+    ];
+    !says.iter().any(|key| schema.contains_key(*key))
+}
+
+/// A value as it is written.
+fn plain(value: &Value) -> Json {
+    match &value.data {
+        Data::List(items) => items.iter().map(plain).collect(),
+        Data::Map(entries) => entries
+            .iter()
+            .map(|entry| (entry.key.clone(), plain(&entry.value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Data::Scalar(scalar) => match scalar.kind {
+            Kind::Null => Json::Null,
+            Kind::Bool(value) => Json::Bool(value),
+            // Beyond any number of Kubernetes: its text is what can be kept of it.
+            Kind::Integer(number) => {
+                i64::try_from(number).map_or_else(|_| Json::from(&*scalar.text), Json::from)
+            }
+            Kind::Float(number) => serde_json::Number::from_f64(number)
+                .map_or_else(|| Json::from(&*scalar.text), Json::Number),
+            Kind::Text | Kind::Binary => Json::from(&*scalar.text),
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 //! of plain scalars, so that `1.30` can be understood as a version.
 
 mod dialect;
+mod indent;
 pub(crate) mod legacy;
 mod reader;
 mod resolve;
@@ -16,4 +17,5 @@ mod tests;
 mod value;
 
 pub(crate) use reader::read;
-pub(crate) use value::{Data, Entry, Kind, Scalar, Value};
+pub(crate) use source::MOST_BYTES;
+pub(crate) use value::{Data, Entry, Kind, Scalar, Span, Value};

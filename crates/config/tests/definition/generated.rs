@@ -34,3 +34,8 @@ fn reference_page_is_checked_in() {
         &lifeboat_config::reference_page(),
     );
 }
+
+#[test]
+fn page_of_k3s_flags_is_checked_in() {
+    check("docs/reference/k3s-flags.md", &lifeboat_config::k3s::page());
+}

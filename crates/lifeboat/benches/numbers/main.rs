@@ -11,6 +11,7 @@
 mod boots;
 mod builds;
 mod command;
+mod configs;
 mod report;
 mod rows;
 
@@ -48,6 +49,9 @@ fn main() -> Result<()> {
     let mut failures = Vec::new();
     if asked(builds::IDS) {
         failures.extend(builds::measure(&mut report, &asked)?);
+    }
+    if asked(configs::IDS) {
+        configs::measure(&mut report)?;
     }
     if asked(boots::IDS) {
         boots::measure(&mut report)?;

@@ -216,3 +216,25 @@ fn a_hang_with_a_quiet_console_shows_the_steps_of_the_node() {
         ["3.0 s: initrd/state done", "3.1 s: initrd/boot_cmd started"]
     );
 }
+
+#[test]
+fn a_worker_is_ready_when_it_says_so() {
+    let mut watch = booted();
+    watch.event(
+        &step(10.0, "userspace", "services", StepState::Done),
+        seconds(20),
+    );
+    watch.event(
+        &step(11.0, "kubeadm", "server", StepState::Started),
+        seconds(21),
+    );
+    watch.event(
+        &step(12.0, "kubeadm", "join", StepState::Started),
+        seconds(22),
+    );
+    watch.event(&step(60.0, "kubeadm", "join", StepState::Done), seconds(70));
+    watch.event(&step(70.0, "ready", "node", StepState::Done), seconds(80));
+    assert!(matches!(watch.verdict(seconds(81)), Verdict::Waiting(_)));
+    watch.event(&step(80.0, "ready", "pods", StepState::Done), seconds(90));
+    assert!(matches!(watch.verdict(seconds(91)), Verdict::Ready(_)));
+}

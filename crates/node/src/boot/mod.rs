@@ -26,7 +26,7 @@ pub use payload::Payload;
 use source::Source;
 
 use crate::{
-    init::{self, CommandLine, kernel_release, log, make_folder},
+    init::{self, CommandLine, Mode, kernel_release, log, make_folder, mode},
     provision,
     report::{self, Event, State},
 };
@@ -36,6 +36,9 @@ use crate::{
 pub(crate) struct Boot {
     /// The node's name.
     pub hostname: String,
+    /// What this boot is for.
+    #[serde(default)]
+    pub mode: Mode,
     /// Where the configuration came from.
     pub sources: Vec<Source>,
     /// The payload that is mounted.
@@ -112,29 +115,35 @@ impl Boot {
         }
         facts.pinned_images.clone_from(&payload.images);
         facts.certificate_names.push(self.hostname.clone());
+        let mode = self.mode.of_k3os().to_owned();
+        facts.labels.insert("k3os.io/mode".to_owned(), mode);
         Some(facts)
     }
 }
 
 /// Prepares the root, which is `/` already, and starts what can run while systemd starts.
-pub(crate) fn prepare(line: &CommandLine) {
+/// Returns the mode that the configuration allows.
+pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     let root = Path::new("/");
-    let mut boot = Boot::default();
-    let made = make_folder(Path::new(LOGS), 0o755);
-    boot.step("logs", made);
+    let mut boot = Boot {
+        mode,
+        ..Boot::default()
+    };
+    let logs = make_folder(Path::new(LOGS), 0o755);
+    boot.step("logs", logs);
 
     let (config, sources) = source::read();
     for source in sources.iter().filter(|source| !source.problems.is_empty()) {
         boot.fail(
             "configuration",
-            format!(
-                "{} was skipped: {}",
-                source.name,
-                source.problems.join("; ")
-            ),
+            format!("{}: {}", source.name, source.problems.join("; ")),
         );
     }
     boot.sources = sources;
+    let locked = |text: Option<&str>| matches!(text, Some("*" | "!"));
+    let password = config.password.as_ref();
+    let opens = password.is_some_and(|one| !locked(one.hash()));
+    choose_mode(&mut boot, line, opens);
     identity(&mut boot, root, &config, line);
     access(&mut boot, root, &config);
 
@@ -161,8 +170,32 @@ pub(crate) fn prepare(line: &CommandLine) {
         write_file(Path::new(BOOT), text.as_bytes(), 0o644)
     });
     boot.step("status", saved);
-    if boot.payload.is_some() {
-        provision::prepare_in_background();
+    match boot.mode {
+        // It runs if the boot goes on after the shell.
+        Mode::Rescue => provision::leave_to_service("not made before the rescue shell"),
+        _ if boot.payload.is_some() => provision::prepare_in_background(),
+        _ => {}
+    }
+    boot.mode
+}
+
+/// Settles the mode, and says what cannot be had of it.
+fn choose_mode(boot: &mut Boot, line: &CommandLine, has_password: bool) {
+    for problem in line.problems.iter().filter(|one| one.contains("mode=")) {
+        boot.fail("mode", problem.clone());
+    }
+    boot.mode = match mode::allowed(boot.mode, has_password) {
+        Ok(mode) => mode,
+        Err((instead, why)) => {
+            boot.fail("mode", why.to_owned());
+            instead
+        }
+    };
+    if boot.mode == Mode::Install {
+        boot.fail(
+            "mode",
+            "installation to a disk is not in this version; the node runs as live".to_owned(),
+        );
     }
 }
 
@@ -284,16 +317,14 @@ fn render_files(boot: &mut Boot, root: &Path, config: &NodeConfig) {
     if let Some(Facts {
         cni: lifeboat_config::Cni::Flannel,
         ..
-    }) = facts
+    }) = &facts
     {
         // The first pods need not wait for flanneld, which writes the same.
-        let subnet = provision::first_pod_subnet();
-        if let Some(first) = subnet {
-            let written = write_file(
-                Path::new("/run/flannel/subnet.env"),
-                render::flannel_subnet_env(&first).as_bytes(),
-                0o644,
-            );
+        let text = facts
+            .as_ref()
+            .and_then(|facts| provision::flannel_subnet_env(config, facts));
+        if let Some(text) = text {
+            let written = write_file(Path::new("/run/flannel/subnet.env"), text.as_bytes(), 0o644);
             boot.step("pod network", written);
         }
     }

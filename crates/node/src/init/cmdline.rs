@@ -1,11 +1,13 @@
 //! The kernel command line, as far as the initrd reads it.
 
+use super::mode::Mode;
+
 /// What the initrd needs from the kernel command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// Root hash of the root's dm-verity tree (`roothash=`), 32 bytes.
     pub root_hash: Option<[u8; 32]>,
-    /// `lifeboat.debug`: a shell instead of a reboot when the boot fails, and more messages.
+    /// `lifeboat.debug` or `k3os.debug`: a shell instead of a reboot when the boot fails.
     pub debug: bool,
     /// Seconds until a failed boot restarts (`panic=`); 0 waits for ever.
     pub panic: u32,
@@ -13,6 +15,12 @@ pub struct CommandLine {
     pub hostname: Option<String>,
     /// `init=`, else `/usr/lib/systemd/systemd`.
     pub init: Option<String>,
+    /// `lifeboat.mode=`, `k3os.mode=` or `rescue`; the last of them.
+    pub mode: Option<Mode>,
+    /// `lifeboat.fallback_mode=` or `k3os.fallback_mode=`: the mode without a state partition.
+    pub fallback: Option<Mode>,
+    /// Whether the word `rescue` is there, which systemd reads as well.
+    pub says_rescue: bool,
     /// What could not be understood.
     pub problems: Vec<String>,
 }
@@ -32,7 +40,19 @@ pub fn parse(text: &str) -> CommandLine {
                     .problems
                     .push(format!("roothash=`{value}` is not 64 hexadecimal digits")),
             },
-            ("lifeboat.debug", value) => line.debug = value != Some("0"),
+            ("lifeboat.debug" | "k3os.debug", value) => {
+                line.debug = !matches!(value, Some("0" | "false" | "no" | "off"));
+            }
+            ("lifeboat.mode" | "k3os.mode", Some(value)) => {
+                set_mode(&mut line.mode, key, value, &mut line.problems);
+            }
+            ("lifeboat.fallback_mode" | "k3os.fallback_mode", Some(value)) => {
+                set_mode(&mut line.fallback, key, value, &mut line.problems);
+            }
+            ("rescue", None) => {
+                line.mode = Some(Mode::Rescue);
+                line.says_rescue = true;
+            }
             ("panic", Some(value)) => match value.parse::<i64>() {
                 // A negative value restarts at once.
                 Ok(seconds) => {
@@ -48,6 +68,15 @@ pub fn parse(text: &str) -> CommandLine {
         }
     }
     line
+}
+
+fn set_mode(mode: &mut Option<Mode>, key: &str, value: &str, problems: &mut Vec<String>) {
+    match Mode::of(value) {
+        Some(known) => *mode = Some(known),
+        None => problems.push(format!(
+            "{key}=`{value}` is none of live, install, disk and rescue"
+        )),
+    }
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -120,6 +149,27 @@ mod tests {
         assert_eq!(line.problems.len(), 1);
         assert_eq!(line.panic, 1);
         assert!(line.debug);
+    }
+
+    #[test]
+    fn the_last_word_for_a_mode_counts() {
+        for (text, mode) in [
+            ("", None),
+            ("k3os.mode=live", Some(Mode::Live)),
+            ("k3os.mode=local", Some(Mode::Disk)),
+            ("k3os.mode=shell", Some(Mode::Rescue)),
+            ("rescue k3os.mode=install", Some(Mode::Install)),
+            ("lifeboat.mode=live rescue", Some(Mode::Rescue)),
+            ("k3os.mode=live k3os.mode=nonsense", Some(Mode::Live)),
+            ("rescue=1 foo.rescue", None),
+        ] {
+            assert_eq!(parse(text).mode, mode, "{text}");
+        }
+        let line = parse("k3os.fallback_mode=install k3os.debug=false k3os.mode rescue");
+        assert_eq!(line.fallback, Some(Mode::Install));
+        assert!(!line.debug && line.says_rescue);
+        assert!(parse("k3os.debug").debug);
+        assert_eq!(parse("k3os.mode=x k3os.fallback_mode=").problems.len(), 2);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ mod crc32;
 mod disk;
 mod failure;
 mod gpt;
+pub(crate) mod mode;
 mod modules;
 mod root;
 mod state;
@@ -25,6 +26,7 @@ use fs_err as fs;
 pub use cmdline::CommandLine;
 pub(crate) use cmdline::hex;
 pub(crate) use failure::kernel_log;
+pub use mode::Mode;
 pub(crate) use root::make_folder;
 
 use crate::{
@@ -104,30 +106,64 @@ fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> 
     root::mount_verified(&disk, &hash, Path::new(SYSROOT))?;
     report::step("initrd", "root", State::Done, "");
     let sysroot = Path::new(SYSROOT);
-    let grown = state::mount(&disk, sysroot, &sysroot.join("var")).at("state", "/var")?;
-    match grown {
-        Ok(None) => report::step("initrd", "state", State::Done, ""),
-        Ok(Some(size)) => report::step(
-            "initrd",
-            "state",
-            State::Done,
-            format!("grown to {} MiB", size >> 20),
-        ),
-        Err(error) => {
-            log(4, &format!("the state partition keeps its size: {error}"));
-            report::step(
-                "initrd",
-                "state",
-                State::Done,
-                format!("not grown: {error}"),
-            );
-        }
-    }
+    let mode = select_mode(line, &disk);
+    mount_var(&disk, sysroot, mode)?;
     root::assemble(sysroot)?;
     root::enter(sysroot)?;
-    boot::prepare(line);
+    let mode = boot::prepare(line, mode);
     report::step("initrd", "prepare", State::Done, "");
-    root::start_init(line)
+    root::start_init(line, mode)
+}
+
+fn select_mode(line: &CommandLine, disk: &disk::Disk) -> Mode {
+    let state = match disk.state() {
+        Some(_) => mode::StatePartition::There,
+        None => mode::StatePartition::Missing,
+    };
+    let mode = mode::select(line.mode, line.fallback, state);
+    if mode != Mode::Disk {
+        report::step("initrd", "mode", State::Done, mode.to_string());
+    }
+    mode
+}
+
+/// Mounts what is kept, or what takes its place.
+fn mount_var(disk: &disk::Disk, sysroot: &Path, mode: Mode) -> Result<(), InitError> {
+    let var = sysroot.join("var");
+    let done = |message: String| report::step("initrd", "state", State::Done, message);
+    if mode.is_in_memory() {
+        return mount_in_memory(disk, &var);
+    }
+    let grown = match state::mount(disk, sysroot, &var) {
+        // What is to be rescued may be the state itself.
+        Err(error) if mode == Mode::Rescue => {
+            log(3, &format!("{error}; /var is in memory"));
+            return mount_in_memory(disk, &var);
+        }
+        other => other.at("state", "/var")?,
+    };
+    match grown {
+        Ok(None) => done(String::new()),
+        Ok(Some(size)) => done(format!("grown to {} MiB", size >> 20)),
+        Err(error) => {
+            log(4, &format!("the state partition keeps its size: {error}"));
+            done(format!("not grown: {error}"));
+        }
+    }
+    Ok(())
+}
+
+fn mount_in_memory(disk: &disk::Disk, var: &Path) -> Result<(), InitError> {
+    let payloads = state::mount_in_memory(disk, var).at("state", "/var in memory")?;
+    let message = match payloads {
+        Ok(()) => "in memory",
+        Err(error) => {
+            log(4, &format!("no payload can be read from the disk: {error}"));
+            "in memory, without the payloads of the disk"
+        }
+    };
+    report::step("initrd", "state", State::Done, message);
+    Ok(())
 }
 
 /// Waits for the disk that holds the slot, loading drivers as devices appear.

@@ -10,7 +10,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_move,
 };
 
-use super::{At as _, CommandLine, InitError, disk::Disk, log, verity};
+use super::{At as _, CommandLine, InitError, Mode, disk::Disk, log, mode, verity};
 
 const STEP: &str = "mounts";
 
@@ -150,9 +150,12 @@ pub(super) fn enter(sysroot: &Path) -> Result<(), InitError> {
 }
 
 /// Starts the root's own init in place of this one.
-pub(super) fn start_init(line: &CommandLine) -> Result<Infallible, InitError> {
+pub(super) fn start_init(line: &CommandLine, mode: Mode) -> Result<Infallible, InitError> {
     let init = line.init.as_deref().unwrap_or("/usr/lib/systemd/systemd");
-    let error = Command::new(init).env_clear().exec();
+    let error = Command::new(init)
+        .args(mode::unit(mode, line.says_rescue))
+        .env_clear()
+        .exec();
     Err(InitError::new(
         "switch",
         format!("cannot start {init}: {error}"),

@@ -60,6 +60,56 @@ pub fn mount(disk: &Disk, root: &Path, target: &Path) -> Result<Grown, StateErro
     Ok(grown)
 }
 
+/// Where the state partition is read from when /var is in memory.
+const DISK: &str = "/run/lifeboat/disk";
+/// What of it a boot in memory has: the payloads, and which one is chosen.
+const PAYLOADS: &str = "lib/lifeboat/payloads";
+const CHOICE: &str = "lib/lifeboat/payload";
+
+/// Mounts a /var in memory at `target`, with the payloads of the disk's state partition. Nothing
+/// is written to the disk, not even its journal, and nothing else is read from it.
+///
+/// # Errors
+/// If there is no memory for it. That the payloads cannot be had is the inner error.
+pub fn mount_in_memory(disk: &Disk, target: &Path) -> io::Result<io::Result<()>> {
+    rustix::mount::mount(
+        "tmpfs",
+        target,
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        Some(c"mode=0755,size=60%"),
+    )?;
+    Ok(bind_payloads(disk, target))
+}
+
+fn bind_payloads(disk: &Disk, target: &Path) -> io::Result<()> {
+    let Some(device) = disk
+        .state()
+        .and_then(|partition| disk.partition(partition.number))
+    else {
+        return Ok(()); // A medium that has none.
+    };
+    let place = Path::new(DISK);
+    super::make_folder(place, 0o700)?;
+    rustix::mount::mount(
+        &device,
+        place,
+        "ext4",
+        MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC,
+        Some(c"noload"),
+    )?;
+    let (from, to) = (place.join(PAYLOADS), target.join(PAYLOADS));
+    if !from.is_dir() {
+        return Ok(());
+    }
+    fs_err::create_dir_all(&to)?;
+    rustix::mount::mount_bind(&from, &to)?;
+    if let Ok(choice) = fs_err::read(place.join(CHOICE)) {
+        fs_err::write(target.join(CHOICE), choice)?;
+    }
+    Ok(())
+}
+
 fn mount_ext4(device: &Path, target: &Path) -> io::Result<()> {
     rustix::mount::mount(
         device,

@@ -59,6 +59,14 @@ impl Api {
     /// # Errors
     /// [`ApiError::Credentials`] if they are not PEM.
     pub fn new(credentials: &Credentials) -> Result<Self, ApiError> {
+        Self::at(credentials, &format!("https://{ADDRESS}"))
+    }
+
+    /// A client of the API server at `https://HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`ApiError::Credentials`] if they are not PEM.
+    pub fn at(credentials: &Credentials, server: &str) -> Result<Self, ApiError> {
         let pem = |bytes: &[u8], what| {
             Certificate::from_pem(bytes).map_err(|_| ApiError::Credentials(what))
         };
@@ -79,7 +87,7 @@ impl Api {
             .new_agent();
         Ok(Self {
             agent,
-            server: format!("https://{ADDRESS}"),
+            server: server.to_owned(),
         })
     }
 
@@ -171,8 +179,9 @@ pub fn node_ready(node: &Json) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// How the names of the pods begin that every control plane by kubeadm has.
-const EXPECTED: [&str; 6] = [
+/// How the names of the pods begin that every control plane by kubeadm has, if nothing is left
+/// out.
+pub const EXPECTED: [&str; 6] = [
     "etcd-",
     "kube-apiserver-",
     "kube-controller-manager-",
@@ -183,22 +192,42 @@ const EXPECTED: [&str; 6] = [
 
 /// The pods of a list that are not running yet, with what they wait for; none if all run and
 /// none that is expected is missing.
-pub fn waiting_pods(list: &Json) -> Vec<String> {
+pub fn waiting_pods<'a>(list: &Json, expected: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let name = |pod: &Json| pod["metadata"]["name"].as_str().unwrap_or("?").to_owned();
-    let missing = EXPECTED
-        .iter()
-        .filter(|start| !pods.iter().any(|pod| name(pod).starts_with(*start)))
+    let missing = expected
+        .into_iter()
+        .filter(|start| !pods.iter().any(|pod| name(pod).starts_with(start)))
         .map(|start| format!("{start}*: not there yet"));
-    let waiting = pods.iter().filter(|pod| !pod_runs(pod)).map(|pod| {
-        let name = name(pod);
-        let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
-            .as_str()
-            .or_else(|| pod["status"]["phase"].as_str())
-            .unwrap_or("?");
-        format!("{name}: {reason}")
-    });
+    let waiting = pods.iter().filter(|pod| !pod_runs(pod)).map(why_it_waits);
     missing.chain(waiting).collect()
+}
+
+/// The pods of the system on a node that are not running yet; `None` if there are no pods of the
+/// system at all.
+pub fn waiting_on_node(list: &Json) -> Option<Vec<String>> {
+    let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let system = |pod: &&Json| {
+        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+        namespace.starts_with("kube-") && pod["status"]["phase"] != "Succeeded"
+    };
+    let pods: Vec<&Json> = pods.iter().filter(system).collect();
+    let waiting = pods
+        .iter()
+        .filter(|pod| !pod_runs(pod))
+        .map(|pod| why_it_waits(pod));
+    (!pods.is_empty()).then(|| waiting.collect())
+}
+
+fn name(pod: &Json) -> &str {
+    pod["metadata"]["name"].as_str().unwrap_or("?")
+}
+
+fn why_it_waits(pod: &Json) -> String {
+    let reason = pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+        .as_str()
+        .or_else(|| pod["status"]["phase"].as_str())
+        .unwrap_or("?");
+    format!("{}: {reason}", name(pod))
 }
 
 fn pod_runs(pod: &Json) -> bool {
@@ -228,18 +257,43 @@ mod tests {
                     "conditions": [{"type": "Ready", "status": "True"}]}})
             })
             .collect();
-        assert!(waiting_pods(&json!({"items": pods})).is_empty());
+        assert!(waiting_pods(&json!({"items": pods}), EXPECTED).is_empty());
         let waits = json!({"metadata": {"name": "b"}, "status": {"phase": "Pending",
             "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}});
         let with = |more: &serde_json::Value| {
             let all: Vec<_> = pods.iter().chain([more]).cloned().collect();
-            waiting_pods(&json!({"items": all}))
+            waiting_pods(&json!({"items": all}), EXPECTED)
         };
         assert_eq!(with(&waits), ["b: ContainerCreating"]);
         assert_eq!(
-            waiting_pods(&json!({"items": pods[1..]})),
+            waiting_pods(&json!({"items": pods[1..]}), EXPECTED),
             ["etcd-*: not there yet"]
         );
-        assert_eq!(waiting_pods(&json!({})).len(), EXPECTED.len());
+        assert_eq!(waiting_pods(&json!({}), EXPECTED).len(), EXPECTED.len());
+        assert!(
+            waiting_pods(&json!({"items": pods[1..]}), EXPECTED[1..].iter().copied()).is_empty()
+        );
+    }
+
+    #[test]
+    fn a_worker_waits_for_the_pods_of_the_system() {
+        let pod = |namespace: &str, phase: &str| {
+            json!({"metadata": {"namespace": namespace, "name": "p"}, "status": {"phase": phase,
+                "conditions": [{"type": "Ready", "status": if phase == "Running" { "True" } else { "False" }}]}})
+        };
+        let waiting = |pods: &[Json]| waiting_on_node(&json!({"items": pods}));
+        assert_eq!(waiting(&[]), None);
+        assert_eq!(
+            waiting(&[pod("default", "Pending"), pod("kube-system", "Succeeded")]),
+            None
+        );
+        assert_eq!(waiting(&[pod("kube-system", "Running")]), Some(Vec::new()));
+        assert_eq!(
+            waiting(&[
+                pod("kube-flannel", "Pending"),
+                pod("kube-system", "Running")
+            ]),
+            Some(vec!["p: Pending".to_owned()])
+        );
     }
 }

@@ -29,6 +29,33 @@ pub fn credentials(text: &str) -> Option<Credentials> {
     })
 }
 
+/// Where the kubelet keeps its certificate and key, in one file that it rotates.
+pub const ROTATED: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// As [`credentials`], but certificate and key may be the names of files, which `read` gives.
+pub fn credentials_with_files(
+    text: &str,
+    read: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Option<Credentials> {
+    let part = |key: &str| match value(text, &format!("{key}-data")) {
+        Some(data) => STANDARD.decode(data).ok(),
+        None => read(value(text, key)?),
+    };
+    Some(Credentials {
+        server: value(text, "server")?.to_owned(),
+        authority: part("certificate-authority")?,
+        certificate: part("client-certificate")?,
+        key: part("client-key")?,
+    })
+}
+
+/// Host, without brackets, and port of `https://HOST:PORT`.
+pub fn host_and_port(server: &str) -> Option<(&str, u16)> {
+    let (host, port) = server.strip_prefix("https://")?.rsplit_once(':')?;
+    let host = host.strip_prefix('[').unwrap_or(host);
+    Some((host.strip_suffix(']').unwrap_or(host), port.parse().ok()?))
+}
+
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines()
         .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'))
@@ -72,6 +99,33 @@ mod tests {
             })
         );
         assert_eq!(credentials("server: x\n"), None);
+    }
+
+    #[test]
+    fn credentials_in_files_are_read() {
+        let text = with_rotated_file(TEXT, "/pem");
+        let read = |path: &str| (path == "/pem").then(|| b"both".to_vec());
+        let found = credentials_with_files(&text, read).unwrap();
+        assert_eq!(
+            (found.certificate, found.key),
+            (b"both".to_vec(), b"both".to_vec())
+        );
+        assert_eq!(found.authority, b"a");
+        assert_eq!(credentials_with_files(&text, |_| None), None);
+        assert_eq!(credentials_with_files(TEXT, |_| None), credentials(TEXT));
+    }
+
+    #[test]
+    fn a_server_is_host_and_port() {
+        assert_eq!(
+            host_and_port("https://10.0.2.15:6443"),
+            Some(("10.0.2.15", 6443))
+        );
+        assert_eq!(
+            host_and_port("https://[2001:db8::1]:1"),
+            Some(("2001:db8::1", 1))
+        );
+        assert_eq!(host_and_port("https://a"), None);
     }
 
     #[test]

@@ -21,13 +21,14 @@ pub enum ManifestError {
 }
 
 /// Kinds of our manifests: name, plural, and whether they are in a namespace.
-const KINDS: [(&str, &str, Scope); 6] = [
+const KINDS: [(&str, &str, Scope); 7] = [
     ("Namespace", "namespaces", Scope::Cluster),
     ("ServiceAccount", "serviceaccounts", Scope::Namespace),
     ("ConfigMap", "configmaps", Scope::Namespace),
     ("ClusterRole", "clusterroles", Scope::Cluster),
     ("ClusterRoleBinding", "clusterrolebindings", Scope::Cluster),
     ("DaemonSet", "daemonsets", Scope::Namespace),
+    ("Secret", "secrets", Scope::Namespace),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,13 +112,14 @@ subjects:
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_config::render;
+    use lifeboat_config::{k3s::token, render};
 
     use super::*;
 
     #[test]
     fn every_object_of_flannel_has_its_place() {
-        let text = render::flannel_manifest("image", "/opt/bin/flanneld");
+        let text =
+            render::flannel_manifest("image", "/opt/bin/flanneld", &render::PodNetwork::default());
         let paths: Vec<_> = objects(&text)
             .unwrap()
             .into_iter()
@@ -130,6 +132,15 @@ mod tests {
                 .any(|path| path.starts_with("/apis/apps/v1/namespaces/kube-flannel/daemonsets/"))
         );
         assert!(paths.len() >= 5);
+    }
+
+    #[test]
+    fn a_token_has_its_place() {
+        let text = render::bootstrap_token(&token::bootstrap("abcdef.0123456789abcdef"));
+        assert_eq!(
+            objects(&text).unwrap()[0].path,
+            "/api/v1/namespaces/kube-system/secrets/bootstrap-token-abcdef"
+        );
     }
 
     #[test]

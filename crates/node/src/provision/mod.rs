@@ -6,15 +6,16 @@
 //! second call, when the API answers, uploads the configuration and brings the add-ons. At
 //! later boots nothing of kubeadm runs.
 
+mod address;
 mod api;
 mod dhcp;
+mod join;
 mod kubeconfig;
 mod manifest;
 mod plan;
 
 use std::{
     io,
-    net::{IpAddr, UdpSocket},
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -22,15 +23,22 @@ use std::{
 };
 
 use fs_err as fs;
-use lifeboat_config::{parse_node, render};
+use lifeboat_config::{
+    NodeConfig,
+    k3s::Plan,
+    parse_node,
+    render::{self, Facts, PodNetwork},
+};
 
 use crate::{
     boot::{self, Boot, write_file},
     init::log,
     report::{self, Event, State},
 };
+pub(crate) use address::address;
+use address::{ADDRESS, wait_for_address};
 use api::Api;
-use plan::{Progress, Step, plan};
+use plan::{Progress, Step, Task, plan};
 
 /// The programs of the payload, and nothing else: kubeadm would start and stop the kubelet by
 /// systemctl if it found it.
@@ -39,8 +47,6 @@ const PATH: &str = "/opt/kubernetes/current/bin";
 const KUBELET_READY: &str = "/run/lifeboat/kubelet-files";
 /// Why the files could not be made.
 const FILES_FAILED: &str = "/run/lifeboat/files-failed";
-/// How long the network may take to give an address.
-const ADDRESS: Duration = Duration::from_mins(2);
 /// How long the API server may take.
 const API: Duration = Duration::from_mins(10);
 
@@ -71,6 +77,9 @@ pub enum ProvisionError {
         /// Its log.
         log: String,
     },
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Refused(String),
     /// The files were not made; the process that makes them said why.
     #[error("{0}")]
     Files(String),
@@ -98,15 +107,61 @@ impl<T> Doing<T> for io::Result<T> {
     }
 }
 
-/// The first address of the pods' subnet of this node, if it is known before flanneld says so:
-/// that of the first node at the first boot, the kept one later.
-pub(crate) fn first_pod_subnet() -> Option<String> {
-    if let Ok(kept) = fs::read_to_string(Path::new(plan::MARKS).join("subnet")) {
-        return Some(kept.trim().to_owned());
+/// What flanneld will write for this node, if it is known before: that of the first node at the
+/// first boot of a control plane, the kept one later.
+pub(crate) fn flannel_subnet_env(config: &NodeConfig, facts: &Facts) -> Option<String> {
+    let pods = PodNetwork::of(config, facts);
+    let kept = fs::read_to_string(Path::new(plan::MARKS).join("subnet")).ok();
+    let first = match (kept, render::plan(config, facts).action) {
+        (Some(kept), _) => kept.trim().to_owned(),
+        (None, lifeboat_config::k3s::Action::Init { .. }) => pods.first_address(),
+        (None, _) => return None,
+    };
+    Some(render::flannel_subnet_env(&pods, &first))
+}
+
+/// What a node is provisioned from.
+struct Setup {
+    boot: Boot,
+    config: NodeConfig,
+    facts: Facts,
+    plan: Plan,
+}
+
+impl Setup {
+    fn read() -> Result<Self, ProvisionError> {
+        let boot = Boot::read().doing("cannot read what the boot left")?;
+        let facts = boot.facts().ok_or(ProvisionError::NoPayload)?;
+        let text = fs::read(boot::CONFIG).doing("cannot read the node's configuration")?;
+        // It was written by this program.
+        let config = parse_node(boot::CONFIG, &text).unwrap_or_default();
+        let plan = render::plan(&config, &facts);
+        Ok(Self {
+            boot,
+            config,
+            facts,
+            plan,
+        })
     }
-    render::FIRST_NODE_SUBNET
-        .strip_suffix("0/24")
-        .map(|prefix| format!("{prefix}1/24"))
+
+    /// The node's name in Kubernetes.
+    fn node_name(&self) -> &str {
+        self.plan
+            .node_name
+            .as_deref()
+            .unwrap_or(&self.boot.hostname)
+    }
+
+    fn task(&self) -> Task {
+        let task = plan::task(&self.plan.action, Progress::read(Path::new("/")));
+        match task {
+            Task::Join(_) if join::is_member() => Task::Worker,
+            Task::Join(_) if self.facts.cni == lifeboat_config::Cni::Bridge => Task::Refused(
+                "the pod network `bridge` is for one node: build the image with `cni: flannel` to join a cluster".to_owned(),
+            ),
+            other => other,
+        }
+    }
 }
 
 /// Starts [`prepare`] as a process of its own, which goes on while systemd starts.
@@ -129,8 +184,14 @@ pub(crate) fn prepare_in_background() {
             3,
             &format!("cannot start the making of Kubernetes' files: {error}"),
         );
-        let _ = fs::write(FILES_FAILED, error.to_string());
+        leave_to_service(&error.to_string());
     }
+}
+
+/// Lets the service make the files, which waits for them otherwise.
+pub(crate) fn leave_to_service(why: &str) {
+    // If this fails, the service waits in vain for a while and then makes them.
+    let _ = fs::write(FILES_FAILED, why);
 }
 
 /// Makes all that a control plane needs to start. Done once; what an interrupted attempt left is
@@ -141,13 +202,23 @@ pub(crate) fn prepare_in_background() {
 pub fn prepare() -> Result<(), ProvisionError> {
     let made = make_files();
     if let Err(error) = &made {
-        // The service that waits for the files reads it.
-        let _ = fs::write(FILES_FAILED, error.to_string());
+        leave_to_service(&error.to_string());
     }
     made
 }
 
 fn make_files() -> Result<(), ProvisionError> {
+    let setup = Setup::read()?;
+    match setup.task() {
+        Task::ControlPlane => make_control_plane(setup),
+        Task::Worker => join::start_kubelet(),
+        // It needs the network; the service does it.
+        Task::Join(_) => Ok(()),
+        Task::Refused(why) => Err(ProvisionError::Refused(why)),
+    }
+}
+
+fn make_control_plane(mut setup: Setup) -> Result<(), ProvisionError> {
     let steps = plan(Progress::read(Path::new("/")));
     if steps.contains(&Step::Clean) {
         report::step(
@@ -161,21 +232,11 @@ fn make_files() -> Result<(), ProvisionError> {
         }
     }
     if steps.contains(&Step::Files) {
-        let boot = Boot::read().doing("cannot read what the boot left")?;
-        let mut facts = boot.facts().ok_or(ProvisionError::NoPayload)?;
         report::step("kubeadm", "address", State::Started, "");
         let address = wait_for_address()?;
         report::step("kubeadm", "address", State::Done, address.to_string());
-        facts.advertise_address = Some(address);
-        let text = fs::read(boot::CONFIG).doing("cannot read the node's configuration")?;
-        // It was written by this program.
-        let config = parse_node(boot::CONFIG, &text).unwrap_or_default();
-        write_file(
-            Path::new(render::KUBEADM_CONFIG),
-            render::kubeadm_init(&config, &facts).as_bytes(),
-            0o600,
-        )
-        .doing("cannot write kubeadm's configuration")?;
+        setup.facts.advertise_address = Some(address);
+        join::write_kubeadm_files(&setup)?;
         kubeadm("files", plan::NOT_FILES)?;
         rotate_from_the_start().doing("cannot set up the kubelet's certificate")?;
         move_manifests(plan::MANIFESTS, plan::WAITING)
@@ -183,13 +244,12 @@ fn make_files() -> Result<(), ProvisionError> {
         rustix::fs::sync();
         mark("files")?;
     }
-    fs::write(KUBELET_READY, "").doing("cannot let the kubelet start")
+    join::start_kubelet()
 }
 
 /// Lets the kubelet use its certificate from the file that it rotates, as kubeadm's
 /// kubelet-finalize does after a first start and with a second.
 fn rotate_from_the_start() -> io::Result<()> {
-    const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
     let path = Path::new("/etc/kubernetes/kubelet.conf");
     let text = fs::read_to_string(path)?;
     let Some(credentials) = kubeconfig::credentials(&text) else {
@@ -197,10 +257,10 @@ fn rotate_from_the_start() -> io::Result<()> {
     };
     let pem = [credentials.certificate, credentials.key].concat();
     boot_folder("/var/lib/kubelet/pki", 0o700)?;
-    write_file(Path::new(CURRENT), &pem, 0o600)?;
+    write_file(Path::new(kubeconfig::ROTATED), &pem, 0o600)?;
     write_file(
         path,
-        kubeconfig::with_rotated_file(&text, CURRENT).as_bytes(),
+        kubeconfig::with_rotated_file(&text, kubeconfig::ROTATED).as_bytes(),
         0o600,
     )
 }
@@ -237,35 +297,6 @@ fn remove(path: &Path) -> io::Result<()> {
 fn mark(name: &str) -> Result<(), ProvisionError> {
     write_file(&Path::new(plan::MARKS).join(name), b"", 0o644)
         .doing("cannot note the progress of provisioning")
-}
-
-/// The address by which this node would leave for elsewhere, IPv4 first. Nothing is sent: a
-/// socket that is connected shows its own address.
-pub(crate) fn address() -> Option<IpAddr> {
-    ipv4_address().or_else(|| source_address("[::]:0", "[2001:db8::1]:9"))
-}
-
-fn ipv4_address() -> Option<IpAddr> {
-    source_address("0.0.0.0:0", "192.0.2.1:9")
-}
-
-/// The address from which a packet to `to`, an address for documentation, would be sent.
-fn source_address(from: &str, to: &str) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(from).ok()?;
-    socket.connect(to).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
-}
-
-/// The address for the cluster: the IPv4 one that the node has, else the one that it will be
-/// given. Router advertisements are quicker than leases, so one of IPv6 counts only when there
-/// is nothing else after a quarter of the time.
-fn wait_for_address() -> Result<IpAddr, ProvisionError> {
-    ipv4_address()
-        .or_else(|| dhcp::offered_address().map(IpAddr::V4))
-        .or_else(|| wait(ADDRESS / 4, Duration::from_millis(50), ipv4_address))
-        .or_else(|| wait(ADDRESS * 3 / 4, Duration::from_millis(50), address))
-        .ok_or(ProvisionError::NoAddress)
 }
 
 /// Asks until there is an answer or the time is over.
@@ -325,7 +356,14 @@ fn kubeadm(what: &'static str, skip: &str) -> Result<(), ProvisionError> {
 /// # Errors
 /// [`ProvisionError`]; also reported. Running it again goes on where it stopped.
 pub fn provision() -> Result<(), ProvisionError> {
-    let done = bring_up();
+    let done = match Setup::read().and_then(|setup| bring_up(&setup)) {
+        Err(ProvisionError::Refused(why)) => {
+            // Trying again would change nothing: the configuration must.
+            report::send(&Event::failed("kubeadm", "configuration", why, Vec::new()));
+            return Ok(());
+        }
+        done => done,
+    };
     if let Err(error) = &done
         && !matches!(
             error,
@@ -342,8 +380,37 @@ pub fn provision() -> Result<(), ProvisionError> {
     done
 }
 
-fn bring_up() -> Result<(), ProvisionError> {
+fn bring_up(setup: &Setup) -> Result<(), ProvisionError> {
     report::step("userspace", "services", State::Done, "");
+    match setup.task() {
+        Task::ControlPlane => {
+            if let Some(why) = plan::stays(&setup.plan.action) {
+                report::step("kubeadm", "role", State::Failed, why);
+            }
+            bring_up_control_plane(setup)
+        }
+        Task::Refused(why) => Err(ProvisionError::Refused(why)),
+        Task::Join(how) => {
+            join::join(setup, &how)?;
+            watch_worker(setup)
+        }
+        Task::Worker => {
+            // A host that waits is told that no kubeconfig will come.
+            report::step("kubeadm", "join", State::Done, "before this boot");
+            mark("joined")?;
+            join::start_kubelet()?;
+            watch_worker(setup)
+        }
+    }
+}
+
+fn watch_worker(setup: &Setup) -> Result<(), ProvisionError> {
+    join::watch(setup)?;
+    keep_subnet();
+    Ok(())
+}
+
+fn bring_up_control_plane(setup: &Setup) -> Result<(), ProvisionError> {
     let waited = wait(Duration::from_mins(15), Duration::from_millis(100), || {
         if Path::new(KUBELET_READY).exists() {
             return Some(Ok(()));
@@ -363,7 +430,6 @@ fn bring_up() -> Result<(), ProvisionError> {
     let credentials = kubeconfig::credentials(&privileged)
         .ok_or(api::ApiError::Credentials("client certificate"))?;
     let api = Api::new(&credentials)?;
-    let boot = Boot::read().doing("cannot read what the boot left")?;
     let first = plan(Progress::read(Path::new("/"))).contains(&Step::Cluster);
     // Each answer costs the server time that it starts with, so it is first only looked whether
     // it listens.
@@ -376,11 +442,11 @@ fn bring_up() -> Result<(), ProvisionError> {
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let cluster = scope.spawn(|| {
-            let brought = bring_cluster(&api, &boot, first);
+            let brought = bring_cluster(&api, setup, &credentials.server, first);
             failed.store(brought.is_err(), Ordering::Relaxed);
             brought
         });
-        let ready = wait_for_node(&api, &boot.hostname, &failed);
+        let ready = wait_for_node(&api, setup.node_name(), &failed);
         cluster.join().unwrap_or_else(|_| {
             Err(ProvisionError::Files(
                 "the thread of the add-ons ended".to_owned(),
@@ -395,30 +461,43 @@ fn bring_up() -> Result<(), ProvisionError> {
     Ok(())
 }
 
-/// What follows when the API lives.
-fn bring_cluster(api: &Api, boot: &Boot, first: bool) -> Result<(), ProvisionError> {
+/// What follows when the API lives. `server` is where others reach it.
+fn bring_cluster(
+    api: &Api,
+    setup: &Setup,
+    server: &str,
+    first: bool,
+) -> Result<(), ProvisionError> {
     wait(API, Duration::from_secs(1), || api.lives().then_some(())).ok_or(ProvisionError::NoApi)?;
     report::step("kubeadm", "api", State::Done, "");
     if first {
-        bring_add_ons(api, boot)?;
+        return bring_add_ons(api, setup, server);
+    }
+    // Those of the first boot kubeadm makes; the configuration may have another by now.
+    for secret in &setup.plan.cluster.secrets {
+        apply(api, &render::bootstrap_token(&secret.token()))?;
     }
     Ok(())
 }
 
 /// The cluster step. kubeadm's part runs beside ours.
-fn bring_add_ons(api: &Api, boot: &Boot) -> Result<(), ProvisionError> {
+fn bring_add_ons(api: &Api, setup: &Setup, server: &str) -> Result<(), ProvisionError> {
     let cluster = std::thread::spawn(|| kubeadm("cluster", plan::NOT_CLUSTER));
     let applied = apply(api, manifest::ADMINISTRATORS).and_then(|()| {
-        let image = boot
+        let image = setup
+            .boot
             .payload
             .as_ref()
             .and_then(|payload| payload.flannel_image.as_deref());
         match image {
             Some(image) => {
-                apply(
-                    api,
-                    &render::flannel_manifest_for_one_node(image, render::flannel_image_command()),
-                )?;
+                let pods = PodNetwork::of(&setup.config, &setup.facts);
+                let command = render::flannel_image_command();
+                let text = match kubeconfig::host_and_port(server) {
+                    Some(at) => render::flannel_manifest_at(at, image, command, &pods),
+                    None => render::flannel_manifest(image, command, &pods),
+                };
+                apply(api, &text)?;
                 report::step("addons", "flannel", State::Done, "");
                 Ok(())
             }
@@ -430,6 +509,13 @@ fn bring_add_ons(api: &Api, boot: &Boot) -> Result<(), ProvisionError> {
     )));
     applied?;
     kubeadm?;
+    let expected = render::expected_pods(&setup.config, &setup.facts).join("\n");
+    write_file(
+        &Path::new(plan::MARKS).join("pods"),
+        expected.as_bytes(),
+        0o644,
+    )
+    .doing("cannot note the progress of provisioning")?;
     mark("cluster")
 }
 
@@ -473,10 +559,13 @@ fn wait_for_node(api: &Api, node: &str, failed: &AtomicBool) -> Result<(), Provi
 
 /// Reports the pods of kube-system running. The service goes on for as long as it takes.
 fn wait_for_pods(api: &Api) -> Result<(), ProvisionError> {
+    // As the cluster was made; before there was a choice, with all of them.
+    let kept = fs::read_to_string(Path::new(plan::MARKS).join("pods"));
+    let expected = kept.unwrap_or_else(|_| api::EXPECTED.join("\n"));
     let mut waiting = Vec::new();
     wait(API, Duration::from_secs(2), || {
         match api.get("/api/v1/namespaces/kube-system/pods") {
-            Ok(list) => waiting = api::waiting_pods(&list),
+            Ok(list) => waiting = api::waiting_pods(&list, expected.lines()),
             Err(error) => waiting = vec![error.to_string()],
         }
         waiting.is_empty().then_some(())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lifeboat_config::k3s::{Action, Join};
 use serde::{Deserialize, Serialize};
 
 /// How far an earlier boot came; each is true only once the step before it is whole on disk.
@@ -11,6 +12,8 @@ pub struct Progress {
     pub files: Mark,
     /// The cluster has its configuration and add-ons.
     pub cluster: Mark,
+    /// The node joined a cluster.
+    pub joined: Mark,
     /// Something of a cluster is there: files that Lifeboat or a person made.
     pub leftovers: Mark,
 }
@@ -59,6 +62,7 @@ impl Progress {
         Self {
             files: Mark::of(marks.join("files")),
             cluster: Mark::of(marks.join("cluster")),
+            joined: Mark::of(marks.join("joined")),
             leftovers: if leftovers {
                 Mark::There
             } else {
@@ -112,6 +116,54 @@ pub fn plan(progress: Progress) -> Vec<Step> {
     }
 }
 
+/// What a node is, or is to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The control plane of a cluster of its own.
+    ControlPlane,
+    /// A worker that has joined.
+    Worker,
+    /// A worker that is to join.
+    Join(Join),
+    /// Nothing: why.
+    Refused(String),
+}
+
+/// What a node does, by its configuration and what it did. It stays what it once became: what
+/// runs on it would be lost otherwise.
+pub fn task(action: &Action, progress: Progress) -> Task {
+    match (progress, action) {
+        (
+            Progress {
+                joined: Mark::There,
+                ..
+            },
+            _,
+        ) => Task::Worker,
+        (
+            Progress {
+                files: Mark::There, ..
+            },
+            _,
+        )
+        | (_, Action::Init { .. }) => Task::ControlPlane,
+        (_, Action::Join(how)) => Task::Join(how.clone()),
+        (_, Action::Refuse(why)) => Task::Refused(why.clone()),
+    }
+}
+
+/// Why a control plane does not do what its configuration says, if it does not.
+pub fn stays(action: &Action) -> Option<String> {
+    let wanted = match action {
+        Action::Init { .. } => return None,
+        Action::Join(how) => format!("it joins {}", how.endpoint),
+        Action::Refuse(why) => why.clone(),
+    };
+    Some(format!(
+        "this node is the control plane of a cluster of its own and stays it, although by its configuration {wanted}; for a new beginning remove {MARKS} and restart it: its cluster is lost then"
+    ))
+}
+
 /// Phases of `kubeadm init` that the first call leaves out. `preflight` checks what the image
 /// guarantees and costs three seconds under emulation; the rest needs the API.
 pub const NOT_FILES: &str = "preflight,wait-control-plane,upload-config,upload-certs,\
@@ -126,6 +178,8 @@ pub const NOT_CLUSTER: &str = "preflight,certs,kubeconfig,etcd,control-plane,kub
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_config::k3s::{self, Input};
+
     use super::{
         Mark::{Missing, There},
         *,
@@ -138,6 +192,7 @@ mod tests {
                 files,
                 cluster,
                 leftovers,
+                ..Progress::default()
             })
         };
         assert_eq!(at(Missing, Missing, Missing), [Step::Files, Step::Cluster]);
@@ -152,6 +207,39 @@ mod tests {
             at(Missing, There, There),
             [Step::Clean, Step::Files, Step::Cluster]
         );
+    }
+
+    #[test]
+    fn a_node_stays_what_it_became() {
+        let action = |server_url: Option<&str>, k3s_args: &[&str]| {
+            let input = Input {
+                server_url,
+                token: Some("a secret of some length"),
+                k3s_args,
+                ..Input::default()
+            };
+            k3s::plan(&input).action
+        };
+        let (init, join) = (action(None, &[]), action(Some("https://a:1"), &[]));
+        let refuse = action(Some("https://a:1"), &["server"]);
+        let none = Progress::default();
+        let files = Progress {
+            files: There,
+            ..none
+        };
+        let joined = Progress {
+            joined: There,
+            ..none
+        };
+        assert_eq!(task(&init, none), Task::ControlPlane);
+        assert!(matches!(task(&join, none), Task::Join(how) if how.endpoint == "a:1"));
+        assert!(matches!(task(&refuse, none), Task::Refused(_)));
+        for action in [&init, &join, &refuse] {
+            assert_eq!(task(action, files), Task::ControlPlane);
+            assert_eq!(task(action, joined), Task::Worker);
+        }
+        assert_eq!(stays(&init), None);
+        assert!(stays(&join).is_some_and(|why| why.contains("a:1") && !why.contains("secret")));
     }
 
     #[test]

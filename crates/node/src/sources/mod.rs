@@ -3,20 +3,33 @@
 //! Any user may read any root with it: a mounted disk, an unpacked image, a copy of a node's
 //! files. Nothing outside the root is read, whatever links say, and nothing is waited for.
 
+mod native;
 mod root;
 
 use std::path::Path;
 
-use lifeboat_config::k3os::{Input, Kind};
+use lifeboat_config::{
+    Effective, NativeInput, effective,
+    k3os::{Input, Kind},
+};
 
 use root::Root;
 pub use root::RootError;
 
 /// The sources that exist, from low to high priority.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// k3OS' own.
     pub k3os: Vec<Input>,
+    /// Lifeboat's own, which go above those of k3OS.
+    pub native: Vec<NativeInput>,
+}
+
+impl Inputs {
+    /// What they say together.
+    pub fn effective(&self) -> Effective {
+        effective(&self.k3os, &self.native)
+    }
 }
 
 /// The kernel's command line below the root.
@@ -65,5 +78,6 @@ pub fn read(root: &Path, command_line: Option<&[u8]>) -> Result<Inputs, RootErro
                 content,
             }),
     );
-    Ok(Inputs { k3os })
+    let native = native::read(&mut root);
+    Ok(Inputs { k3os, native })
 }

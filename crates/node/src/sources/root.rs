@@ -53,6 +53,13 @@ impl Root {
         self.content(Path::new(path)).transpose()
     }
 
+    /// The names in a folder, in the order of their bytes; none if there is no such folder.
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, String> {
+        let names = self.names(Path::new(folder))?;
+        let text = |name: &Vec<u8>| String::from_utf8_lossy(name).into_owned();
+        Ok(names.iter().map(text).collect())
+    }
+
     /// Every entry of a folder by its path, in the order of the names' bytes.
     pub(super) fn read_all(&mut self, folder: &str) -> Vec<(String, Content)> {
         let names = match self.names(Path::new(folder)) {
