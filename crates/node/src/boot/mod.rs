@@ -18,6 +18,7 @@ use std::{
 use fs_err as fs;
 use lifeboat_config::{
     NodeConfig,
+    definition::k3os::DataSource,
     render::{self, Facts},
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub use payload::Payload;
 use source::Source;
 
 use crate::{
+    datasource,
     init::{self, CommandLine, Mode, kernel_release, log, make_folder, mode},
     provision,
     report::{self, Event, State},
@@ -140,6 +142,8 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         );
     }
     boot.sources = sources;
+    let asked = datasource::request(config.data_sources.iter().map(DataSource::as_str));
+    boot.step("data sources", asked);
     let locked = |text: Option<&str>| matches!(text, Some("*" | "!"));
     let password = config.password.as_ref();
     let opens = password.is_some_and(|one| !locked(one.hash()));
