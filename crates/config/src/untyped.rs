@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use crate::{
-    finding::Collector,
-    yaml::{self, Data, Kind, Scalar, Value},
+use crate::yaml::{
+    Data, Kind, Scalar, Value,
+    legacy::{self, Dialect},
 };
 
-/// The values of a YAML or JSON document. Numbers that JSON would write otherwise (`0644`) stay
+/// The values of a YAML or JSON document, as Python's reader has them: what clouds hand out is
+/// made for it. Numbers that JSON would write otherwise (`0644`) stay
 /// text, so that nothing is lost.
 ///
 /// ```
@@ -18,11 +19,19 @@ use crate::{
 /// # Errors
 /// Why it cannot be read; never with a part of its content.
 pub fn untyped(bytes: &[u8]) -> Result<Json, String> {
-    let mut findings = Collector::new("");
-    yaml::read(bytes, &mut findings).map_or_else(
-        || Err("not YAML that can be read, or too large or too deep".to_owned()),
-        |value| Ok(json(&value)),
-    )
+    in_dialect(bytes, Dialect::Python)
+}
+
+/// The same as the readers of one language have them.
+pub(crate) fn in_dialect(bytes: &[u8], dialect: Dialect) -> Result<Json, String> {
+    match legacy::read(bytes, dialect) {
+        Ok(value) => Ok(json(&value)),
+        // Only the place: a message may quote what is a secret here.
+        Err(flaw) => Err(format!(
+            "not YAML that can be read, at line {}, column {}",
+            flaw.place.line, flaw.place.column
+        )),
+    }
 }
 
 fn json(value: &Value) -> Json {
@@ -43,7 +52,7 @@ fn plain(scalar: &Scalar) -> Json {
     let number = match scalar.kind {
         Kind::Null => return Json::Null,
         Kind::Bool(value) => return value.into(),
-        Kind::Text => None,
+        Kind::Text | Kind::Binary => None,
         Kind::Integer(value) => i64::try_from(value).ok().map(Number::from),
         Kind::Float(value) => Number::from_f64(value),
     };

@@ -9,7 +9,7 @@ use std::io::Read as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::untyped;
+use crate::{untyped, untyped::in_dialect, yaml::legacy::Dialect};
 
 /// The most bytes of user data that are taken, unpacked.
 pub const MOST_BYTES: usize = 4 << 20;
@@ -237,7 +237,7 @@ fn join(
 ) -> Vec<u8> {
     let mut all = Map::new();
     for (number, data) in documents {
-        match untyped(data) {
+        match in_dialect(data, Dialect::Go) {
             Ok(Json::Object(map)) => merge(&mut all, map, 0),
             Ok(Json::Null) => {}
             Ok(_) => problems.push(format!("part {number}: not a mapping at its top level")),

@@ -1,4 +1,4 @@
-use std::io::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 use proptest::prelude::*;
 
@@ -114,7 +114,11 @@ fn broken_messages_are_refused() {
     }
     let mut deep = String::new();
     for level in 0..10 {
-        deep += &format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n");
+        writeln!(
+            deep,
+            "Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}"
+        )
+        .unwrap();
     }
     assert!(unpack(deep.as_bytes()).problems[0].contains("nested"));
     let many = format!(

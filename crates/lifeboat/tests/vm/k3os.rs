@@ -114,10 +114,16 @@ fn every_effect(user: &User) {
     is(root("cat /proc/sys/kernel/printk"), "4\t4\t1\t7");
     is(root("cat /proc/sys/kernel/kptr_restrict"), "1");
     let resolved = node("cat /etc/systemd/resolved.conf.d/*");
-    assert!(resolved.contains("8.8.8.8") && resolved.contains("1.1.1.1"), "{resolved}");
+    assert!(
+        resolved.contains("8.8.8.8") && resolved.contains("1.1.1.1"),
+        "{resolved}"
+    );
     let clocks = node("cat /etc/systemd/timesyncd.conf.d/*");
     assert!(clocks.contains("0.us.pool.ntp.org"), "{clocks}");
-    is(root("grep -rlc mypassword /etc/wpa_supplicant | head -n 1 | xargs stat -c %a"), "600");
+    is(
+        root("grep -rlc mypassword /etc/wpa_supplicant | head -n 1 | xargs stat -c %a"),
+        "600",
+    );
     // Hashed, and the console takes it.
     let shadow = root("grep ^rancher: /etc/shadow");
     assert!(shadow.starts_with("rancher:$6$"), "{shadow}");

@@ -12,7 +12,7 @@ pub(crate) mod source;
 use std::{io, path::Path};
 
 use fs_err as fs;
-use lifeboat_config::{NodeConfig, parse_node, render::Facts};
+use lifeboat_config::{NodeConfig, definition::k3os::DataSource, parse_node, render::Facts};
 use serde::{Deserialize, Serialize};
 
 pub use payload::Payload;
@@ -20,6 +20,7 @@ use source::{Found, Source};
 
 use crate::{
     apply::{self, Rancher},
+    datasource,
     init::{self, CommandLine, Mode, log, make_folder, mode},
     provision,
     report::{self, Event, State},
@@ -144,6 +145,8 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         );
     }
     boot.sources = sources;
+    let asked = datasource::request(config.data_sources.iter().map(DataSource::as_str));
+    boot.step("data sources", asked);
     let locked = |text: Option<&str>| matches!(text, Some("*" | "!"));
     let password = config.password.as_ref();
     let opens = password.is_some_and(|one| !locked(one.hash()));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io, path::Path};
 
 use fs_err as fs;
-use lifeboat_config::userdata;
+use lifeboat_config::{network_config, userdata};
 use serde_json::Value as Json;
 
 use super::http::{Answer, HttpError};
@@ -29,8 +29,10 @@ pub(crate) struct Found {
     pub user_data: Option<Vec<u8>>,
     /// `network-config` of version 1 or 2, YAML or JSON.
     pub network_config: Option<Vec<u8>>,
-    /// `network_data.json` of OpenStack.
+    /// `network_data.json` of `OpenStack`.
     pub network_data: Option<Vec<u8>>,
+    /// A native configuration with `network`, made of the one or the other.
+    native: Option<Vec<u8>>,
     /// Worth a line in the log.
     pub notes: Vec<String>,
     /// What could not be read or used.
@@ -133,7 +135,7 @@ impl Found {
     }
 
     /// Adds the keys in a value: text, a list, or a mapping of names to keys, as the metadata of
-    /// EC2, NoCloud and OpenStack have them.
+    /// EC2, `NoCloud` and `OpenStack` have them.
     pub(crate) fn add_key_values(&mut self, value: &Json) {
         self.add_deep(value, 0);
     }
@@ -151,7 +153,7 @@ impl Found {
         }
     }
 
-    /// Takes what `meta-data` of NoCloud, and of others in its shape, says.
+    /// Takes what `meta-data` of `NoCloud`, and of others in its shape, says.
     pub(crate) fn set_metadata(&mut self, value: &Json) {
         let text = |key: &str| match value.get(key) {
             Some(Json::String(text)) if !text.trim().is_empty() => Some(text.clone()),
@@ -199,7 +201,7 @@ impl Found {
         self.problems.push(format!("meta-data: {why}"));
     }
 
-    /// Makes of names and user data what is written.
+    /// Makes of names, user data and the network what is written.
     pub(crate) fn unpack(&mut self) {
         let given = self.local_hostname.take();
         if self.hostname.is_none() {
@@ -219,7 +221,7 @@ impl Found {
                 Some(name) if is_local => self.local_hostname = Some(name.to_owned()),
                 Some(name) => self.hostname = Some(name.to_owned()),
                 None if is_local => {
-                    self.unread(Part::Hostname, "what the source gives is no host name")
+                    self.unread(Part::Hostname, "what the source gives is no host name");
                 }
                 None => {}
             }
@@ -233,6 +235,27 @@ impl Found {
                 self.problems.push(format!("user data: {problem}"));
             }
             self.user_data = unpacked.content;
+        }
+        self.translate_network();
+    }
+
+    /// Translates the network's configuration.
+    fn translate_network(&mut self) {
+        let translated = match (&self.network_config, &self.network_data) {
+            (Some(config), _) => network_config::translate(config).map(Some),
+            (None, Some(data)) => network_config::translate_openstack(data),
+            (None, None) => return,
+        };
+        match translated {
+            Ok(None) => {}
+            Ok(Some(translated)) => {
+                for note in translated.notes {
+                    self.notes.push(format!("network configuration: {note}"));
+                }
+                let native = serde_json::json!({ "network": translated.network });
+                self.native = Some(format!("{native:#}\n").into_bytes());
+            }
+            Err(why) => self.problems.push(format!("network configuration: {why}")),
         }
     }
 
@@ -317,6 +340,12 @@ impl Found {
                 Some(Part::Network),
                 0o600,
                 self.network_data.clone(),
+            ),
+            (
+                "lifeboat.yaml",
+                Some(Part::Network),
+                0o600,
+                self.native.clone(),
             ),
         ];
         let folder = root.join("run/config");

@@ -5,6 +5,8 @@ use lifeboat_config::NativeInput;
 
 use super::root::{Content, Root};
 
+/// What a data source says of the network.
+const PLATFORM: &str = "run/config/lifeboat.yaml";
 /// The file that QEMU hands in with `-fw_cfg name=opt/lifeboat/config`.
 const FW_CFG: &str = "sys/firmware/qemu_fw_cfg/by_name/opt/lifeboat/config/raw";
 /// SMBIOS tables.
@@ -24,6 +26,7 @@ pub(super) fn read(root: &mut Root) -> Vec<NativeInput> {
             content,
         }));
     };
+    add(PLATFORM, root.read(PLATFORM));
     add("fw_cfg", root.read(FW_CFG));
     add("smbios", from_smbios(root).transpose());
     add(OWN, root.read(OWN));

@@ -54,12 +54,12 @@ pub(super) fn smbios(machine: &Machine<'_>) -> Result<Found, Miss> {
     for string in oem_strings(&machine.system("sys/firmware/dmi/entries")) {
         for name in NAMES {
             match credential(&string, name) {
-                None => {}
-                Some(Some(data)) => {
+                Ok(None) => {}
+                Ok(Some(data)) => {
                     has_any = true;
                     take(&mut found, name, data);
                 }
-                Some(None) => {
+                Err(NotBase64) => {
                     has_any = true;
                     found.unread(
                         Part::UserData,
@@ -129,17 +129,21 @@ fn strings(raw: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The content of a credential in a string; `Some(None)` if its base64 is broken.
-fn credential(string: &[u8], name: &str) -> Option<Option<Vec<u8>>> {
+/// A credential whose base64 is broken.
+#[derive(Debug, PartialEq, Eq)]
+struct NotBase64;
+
+/// The content of the credential in a string, if it is this one.
+fn credential(string: &[u8], name: &str) -> Result<Option<Vec<u8>>, NotBase64> {
     let value = |prefix: &str| {
         string
             .strip_prefix(prefix.as_bytes())?
             .strip_prefix(format!("lifeboat.{name}=").as_bytes())
     };
     if let Some(packed) = value("io.systemd.credential.binary:") {
-        return Some(super::base64(packed));
+        return super::base64(packed).map(Some).ok_or(NotBase64);
     }
-    value("io.systemd.credential:").map(|plain| Some(plain.to_vec()))
+    Ok(value("io.systemd.credential:").map(<[u8]>::to_vec))
 }
 
 #[cfg(test)]
@@ -153,17 +157,20 @@ mod tests {
         let read = |text: &str| credential(text.as_bytes(), "user-data");
         assert_eq!(
             read("io.systemd.credential:lifeboat.user-data=a=b"),
-            Some(Some(b"a=b".to_vec()))
+            Ok(Some(b"a=b".to_vec()))
         );
         assert_eq!(
             read("io.systemd.credential.binary:lifeboat.user-data=YQ=="),
-            Some(Some(b"a".to_vec()))
+            Ok(Some(b"a".to_vec()))
         );
         assert_eq!(
             read("io.systemd.credential.binary:lifeboat.user-data=%"),
-            Some(None)
+            Err(NotBase64)
         );
-        assert_eq!(read("io.systemd.credential:lifeboat.user-data2=a"), None);
+        assert_eq!(
+            read("io.systemd.credential:lifeboat.user-data2=a"),
+            Ok(None)
+        );
     }
 
     proptest! {

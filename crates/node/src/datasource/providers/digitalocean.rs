@@ -1,4 +1,4 @@
-//! DigitalOcean: the metadata service, version 1.
+//! `DigitalOcean`: the metadata service, version 1.
 
 use super::{LINK_LOCAL, miss, object, text};
 use crate::datasource::{Miss, dmi::Platform, found::Found, http::USER_DATA, machine::Machine};

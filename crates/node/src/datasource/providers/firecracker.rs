@@ -48,7 +48,7 @@ pub(super) fn ask(machine: &Machine<'_>, may_use_v1: bool) -> Result<Found, Miss
     }
     match value.get("user-data") {
         Some(Json::String(data)) => {
-            found.set_user_data(super::perhaps_base64(data.as_bytes().to_vec()))
+            found.set_user_data(super::perhaps_base64(data.as_bytes().to_vec()));
         }
         // A host may hand in the configuration as JSON itself.
         Some(config @ Json::Object(_)) => found.set_user_data(config.to_string().into_bytes()),

@@ -1,4 +1,4 @@
-//! OpenStack: the config drive, else the metadata service; its tree of EC2 where that is all
+//! `OpenStack`: the config drive, else the metadata service; its tree of EC2 where that is all
 //! there is.
 
 use super::{LINK_LOCAL, aws, miss, object, text};

@@ -1,4 +1,4 @@
-//! VMware: `guestinfo` variables, read by the tools of the guest. Only they can: the way to the
+//! `VMware`: `guestinfo` variables, read by the tools of the guest. Only they can: the way to the
 //! hypervisor is a privileged instruction.
 
 use std::{

@@ -137,7 +137,7 @@ fn record(block: u32, size: usize, flags: u8, name: &[u8], system: &[u8]) -> Vec
     bytes[25] = flags;
     bytes[32] = u8::try_from(name.len()).unwrap();
     bytes.extend(name);
-    if name.len() % 2 == 0 {
+    if name.len().is_multiple_of(2) {
         bytes.push(0);
     }
     bytes.extend(system);
@@ -183,7 +183,7 @@ impl Clusters {
             deleted[0] = 0xe5;
             bytes.extend(deleted);
             let mut units: Vec<u16> = name.encode_utf16().collect();
-            if units.len() % 13 != 0 {
+            if !units.len().is_multiple_of(13) {
                 units.push(0);
             }
             units.resize(units.len().next_multiple_of(13), 0xffff);

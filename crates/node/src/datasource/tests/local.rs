@@ -10,7 +10,7 @@ fn seed() -> [(&'static str, &'static [u8]); 3] {
     [
         ("user-data", DATA.as_bytes()),
         ("meta-data", METADATA.as_bytes()),
-        ("network-config", b"version: 2\n"),
+        ("network-config", b"version: 2\nethernets: {eth0: {}}\n"),
     ]
 }
 
@@ -25,7 +25,10 @@ fn seeds_are_read_from_volumes() {
         for source in ["nocloud", "cdrom"] {
             let bench = Bench::new().device("vda", &[0; 4096]).device(name, &image);
             check(&bench, &bench.run(&[source]), source, DATA);
-            assert_eq!(bench.got("network-config").unwrap(), "version: 2\n");
+            assert_eq!(
+                bench.got("network-config").unwrap(),
+                "version: 2\nethernets: {eth0: {}}\n"
+            );
         }
     }
 }
@@ -135,7 +138,7 @@ fn guestinfo_is_read_by_the_tools_of_vmware() {
 
     let script = format!(
         "[ \"$1\" = --cmd ] || exit 2\ncase \"$2\" in\n\
-         'info-get guestinfo.metadata') printf '%s' '{{\"instance-id\": \"i-1\", \"local-hostname\": \"n1\", \"public-keys\": [\"ssh-ed25519 AAAA a\", \"ssh-ed25519 BBBB b\"], \"network\": \"dmVyc2lvbjogMgo=\", \"network.encoding\": \"base64\"}}';;\n\
+         'info-get guestinfo.metadata') printf '%s' '{{\"instance-id\": \"i-1\", \"local-hostname\": \"n1\", \"public-keys\": [\"ssh-ed25519 AAAA a\", \"ssh-ed25519 BBBB b\"], \"network\": \"dmVyc2lvbjogMgpldGhlcm5ldHM6IHtldGgwOiB7fX0K\", \"network.encoding\": \"base64\"}}';;\n\
          'info-get guestinfo.userdata') printf '%s' '{}';;\n\
          'info-get guestinfo.userdata.encoding') echo gzip+base64;;\n\
          *) exit 1;;\nesac\n",
@@ -144,7 +147,10 @@ fn guestinfo_is_read_by_the_tools_of_vmware() {
     );
     let bench = tool(Bench::new(), "vmtoolsd", &script);
     check(&bench, &bench.run(&["guestinfo"]), "vmware", DATA);
-    assert_eq!(bench.got("network-config").unwrap(), "version: 2\n");
+    assert_eq!(
+        bench.got("network-config").unwrap(),
+        "version: 2\nethernets: {eth0: {}}\n"
+    );
 
     let bench = Bench::new().dmi("sys_vendor", "VMware, Inc.");
     let outcome = bench.run(&["vmware"]);

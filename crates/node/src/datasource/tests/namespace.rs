@@ -36,10 +36,10 @@ pub(super) fn with_addresses(test: &str, addresses: &[[u8; 4]], body: impl FnOnc
         .stdin(Stdio::null());
     apart(&mut command, map);
     let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    let shown = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{}",
+        output.status.success() && shown.contains("1 passed"),
+        "{shown}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }

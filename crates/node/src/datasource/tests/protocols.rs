@@ -204,7 +204,7 @@ fn openstack_is_read_from_drive_or_service() {
             let server = Server::start(AT, |request| match request.path.as_str() {
                 "/openstack/latest/meta_data.json" => ok(openstack_metadata()),
                 "/openstack/latest/user_data" => ok(DATA),
-                "/openstack/latest/network_data.json" => ok("{\"links\": []}"),
+                "/openstack/latest/network_data.json" => ok(r#"{"links": []}"#),
                 _ => status(404),
             });
             let bench = Bench::new().dmi("product_name", "OpenStack Nova");
@@ -258,12 +258,11 @@ fn digitalocean_hetzner_and_vultr_are_read() {
                     "hostname: n1\ninstance-id: i-1\npublic-keys:\n- ssh-ed25519 AAAA a\n- ssh-ed25519 BBBB b\n\
                 network-config:\n  version: 1\n  config: [{type: physical, name: eth0}]\n",
                 ),
-                "/hetzner/v1/userdata" => ok(DATA),
                 "/v1.json" if request.header("metadata-token") == "cloudinit" => ok(json!({
                 "instance-v2-id": "i-1", "hostname": "n1",
                 "public-keys": "ssh-ed25519 AAAA a\nssh-ed25519 BBBB b\n", "user-data": ""})
                 .to_string()),
-                "/latest/user-data" => ok(DATA),
+                "/hetzner/v1/userdata" | "/latest/user-data" => ok(DATA),
                 _ => status(404),
             });
             let bench = Bench::new().dmi("sys_vendor", "DigitalOcean");
@@ -276,6 +275,12 @@ fn digitalocean_hetzner_and_vultr_are_read() {
             let network: serde_json::Value =
                 serde_json::from_str(&bench.got("network-config").unwrap()).unwrap();
             assert_eq!(network["config"][0]["name"], "eth0");
+            assert!(
+                bench
+                    .got("lifeboat.yaml")
+                    .unwrap()
+                    .contains("\"name\": \"eth0\"")
+            );
             let bench = Bench::new().dmi("sys_vendor", "Vultr");
             check(&bench, &bench.run(&["vultr"]), "vultr", DATA);
         },
@@ -372,7 +377,7 @@ fn a_seed_is_read_from_its_url() {
                 ok("instance-id: i-1\npublic-keys: [ssh-ed25519 AAAA a, ssh-ed25519 BBBB b]\n")
             }
             "/seed/7/user-data" => ok(DATA),
-            "/seed/7/network-config" => ok("version: 2\nethernets: {}\n"),
+            "/seed/7/network-config" => ok("version: 2\nethernets: {eth0: {dhcp4: true}}\n"),
             "/moved/meta-data" => Reply::Whole(
                 301,
                 vec![("Location", "http://169.254.169.254/".into())],
@@ -387,13 +392,20 @@ fn a_seed_is_read_from_its_url() {
         check(&bench, &bench.run(&["nocloud"]), "nocloud", DATA);
         assert_eq!(
             bench.got("network-config").unwrap(),
-            "version: 2\nethernets: {}\n"
+            "version: 2\nethernets: {eth0: {dhcp4: true}}\n"
         );
         let bench = Bench::new().dmi(
             "product_serial",
             "ds=nocloud-net;s=http://127.0.0.1:8000/seed/7;h=n1",
         );
         check(&bench, &bench.run(&["nocloud"]), "nocloud", DATA);
+        let bench = Bench::new().dmi("product_serial", "ds=nocloud;h=n1");
+        check(
+            &bench,
+            &bench.run(&["nocloud=http://127.0.0.1:8000/seed/7/"]),
+            "nocloud",
+            DATA,
+        );
         for (seed, why) in [
             ("http://u:pw@127.0.0.1:8000/none", "neither"),
             ("ftp://x/", "no http"),
