@@ -129,8 +129,8 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         mode,
         ..Boot::default()
     };
-    let made = make_folder(Path::new(LOGS), 0o755);
-    boot.step("logs", made);
+    let logs = make_folder(Path::new(LOGS), 0o755);
+    boot.step("logs", logs);
 
     let Found {
         config,
