@@ -1,14 +1,16 @@
 //! Files of systemd's syntax: units, networks. Only as far as sections and assignments.
 
+use std::fmt::Write as _;
+
 /// A setting of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting<'a> {
     /// The section's name without brackets.
     pub(crate) section: &'a str,
     /// Its key.
     pub(crate) key: &'a str,
-    /// Its value, where it is not continued on another line.
-    pub(crate) value: &'a str,
+    /// Its value; lines that it goes on in are joined by blanks.
+    pub(crate) value: String,
 }
 
 /// Text that systemd would not read whole.
@@ -21,7 +23,7 @@ pub(crate) struct UnreadableUnit {
 
 /// The settings of a file in their order (systemd.syntax(7)).
 pub(crate) fn settings(text: &str) -> Result<Vec<Setting<'_>>, UnreadableUnit> {
-    let mut found = Vec::new();
+    let mut found: Vec<Setting<'_>> = Vec::new();
     let mut section = None;
     let mut continued = false;
     for (index, whole) in text.lines().enumerate() {
@@ -38,7 +40,15 @@ pub(crate) fn settings(text: &str) -> Result<Vec<Setting<'_>>, UnreadableUnit> {
             continue;
         }
         let carries_on = line.ends_with('\\');
-        if std::mem::replace(&mut continued, carries_on) || line.is_empty() {
+        let body = line.strip_suffix('\\').unwrap_or(line).trim_end();
+        if std::mem::replace(&mut continued, carries_on) {
+            if let Some(last) = found.last_mut() {
+                last.value.push(' ');
+                last.value.push_str(body);
+            }
+            continue;
+        }
+        if line.is_empty() {
             continue;
         }
         if let Some(rest) = line.strip_prefix('[') {
@@ -46,7 +56,7 @@ pub(crate) fn settings(text: &str) -> Result<Vec<Setting<'_>>, UnreadableUnit> {
             section = Some(name.ok_or_else(|| refuse("is no section such as [Service]"))?);
             continue;
         }
-        let (key, value) = line
+        let (key, value) = body
             .split_once('=')
             .ok_or_else(|| refuse("is neither a section nor KEY=VALUE"))?;
         if key.trim().is_empty() {
@@ -56,7 +66,7 @@ pub(crate) fn settings(text: &str) -> Result<Vec<Setting<'_>>, UnreadableUnit> {
         found.push(Setting {
             section,
             key: key.trim(),
-            value: value.trim(),
+            value: value.trim().to_owned(),
         });
     }
     if continued {
@@ -66,6 +76,28 @@ pub(crate) fn settings(text: &str) -> Result<Vec<Setting<'_>>, UnreadableUnit> {
         });
     }
     Ok(found)
+}
+
+/// The name of the unit for a path (systemd-escape(1), `--path`).
+pub(crate) fn name_of_path(path: &str) -> String {
+    let trimmed = path.trim_matches('/');
+    if trimmed.is_empty() {
+        return "-".to_owned();
+    }
+    let mut name = String::new();
+    for (index, byte) in trimmed.bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index == 0 => name.push_str("\\x2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => {
+                name.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(name, "\\x{byte:02x}");
+            }
+        }
+    }
+    name
 }
 
 #[cfg(test)]
@@ -78,16 +110,29 @@ mod tests {
         let found = settings(text).unwrap();
         let found: Vec<_> = found
             .iter()
-            .map(|one| (one.section, one.key, one.value))
+            .map(|one| (one.section, one.key, one.value.as_str()))
             .collect();
         assert_eq!(
             found,
             [
                 ("Unit", "After", "a.service"),
-                ("Service", "ExecStart", "/bin/x \\"),
+                ("Service", "ExecStart", "/bin/x -y=z"),
                 ("Service", "Type", "simple"),
             ]
         );
+    }
+
+    #[test]
+    fn names_of_paths() {
+        // As systemd-escape --path prints them.
+        for (path, name) in [
+            ("/", "-"),
+            ("/var/lib/x-y", "var-lib-x\\x2dy"),
+            ("/.a/b.c", "\\x2ea-b.c"),
+            ("/a b/é", "a\\x20b-\\xc3\\xa9"),
+        ] {
+            assert_eq!(name_of_path(path), name);
+        }
     }
 
     #[test]

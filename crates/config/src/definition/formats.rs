@@ -48,6 +48,7 @@ fn find(name: &str) -> Option<&'static Format> {
         super::kubeadm::FORMATS,
         types::network::FORMATS,
         types::system::FORMATS,
+        types::units::FORMATS,
     ]
     .into_iter()
     .flatten()

@@ -163,7 +163,8 @@ pub struct Bond {
     #[serde(default = "bond_monitor")]
     #[schemars(range(min = 0, max = 60000))]
     pub monitor_interval: u32,
-    /// The member that is used while it works, with `active-backup`.
+    /// The member that is used while it works, with `active-backup`, `balance-tlb` and
+    /// `balance-alb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<InterfaceName>,
     /// How often the partner sends, with `802.3ad`.
@@ -202,6 +203,16 @@ pub enum BondMode {
     BalanceTlb,
     /// By load, for what is sent and received.
     BalanceAlb,
+}
+
+impl BondMode {
+    /// Whether one member can come before the others.
+    pub(crate) fn has_primary(self) -> bool {
+        matches!(
+            self,
+            Self::ActiveBackup | Self::BalanceTlb | Self::BalanceAlb
+        )
+    }
 }
 
 /// How often the partner of an LACP bond sends.

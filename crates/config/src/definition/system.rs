@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::types::{
-    NodePath, Password, Size, SshKey,
+    Password, Size, SshKey,
     system::{
-        AccountPath, CertificateSource, DropinName, Endpoint, FileSystem, Gecos, MountOption,
-        MountPoint, MountSource, NoProxy, PrivateKeySource, ProxyUrl, RegistryHost, RegistrySecret,
-        RegistryUser, SudoRule, UnitName, UnitText, UserName,
+        AccountPath, CertificateSource, Endpoint, Gecos, NoProxy, PrivateKeySource, ProxyUrl,
+        RegistryHost, RegistrySecret, RegistryUser, SudoRule, UserName,
+    },
+    units::{
+        DropinName, FileSystem, MountOption, MountPoint, MountSource, UnitName, UnitPath, UnitText,
     },
 };
 
@@ -95,7 +97,7 @@ pub struct MountConfig {
 pub struct SwapConfig {
     /// A file; it is made if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<NodePath>,
+    pub path: Option<UnitPath>,
     /// A device: `LABEL=…`, `UUID=…` or a path below /dev.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<MountSource>,

@@ -111,6 +111,7 @@ const fn format(name: &'static str, expectation: &'static str, check: Check) -> 
 
 pub mod network;
 pub mod system;
+pub mod units;
 
 text_types! {
     /// The formats of this module.

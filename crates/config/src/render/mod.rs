@@ -3,32 +3,58 @@
 //! All text goes through an emitter of its format ([`text`]), so that no value of a user can
 //! break out of its place.
 
+mod accounts;
+mod certificates;
 mod cni;
+mod environment;
+mod kernel;
 mod kubeadm;
 mod merge;
+mod network;
 mod pods;
+#[cfg(test)]
+mod properties;
+mod registries;
 mod runtime;
+mod storage;
 mod system;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
+mod units;
+mod wifi;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+pub use accounts::{
+    AccountPlan, Accounts, Home, Numbers, SUDOERS, authorized_keys_path, plan_accounts, sudo_file,
+};
+pub use certificates::{CA_BUNDLE, ca_bundle, ca_files};
 pub use cni::{
     bridge_conflist, flannel_conflist, flannel_image_command, flannel_manifest,
     flannel_manifest_at, flannel_subnet_env,
 };
+pub use environment::{environment, proxy_files};
+pub use kernel::{
+    Addon, KERNEL_ADDON, KernelPlan, ReadAddonError, kernel_addon, plan_kernel_args, read_addon,
+};
 pub use kubeadm::{
     bootstrap_token, expected_pods, kubeadm_config, kubeadm_init, kubeadm_patches, plan,
 };
+pub use network::{network_files, static_address, static_networks};
 pub use pods::PodNetwork;
+pub use registries::{
+    CONTAINERD_HOSTS, CRIO_AUTH, named_registries, registry_files, registry_links,
+};
 pub use runtime::{
     POLICY_REGISTRIES, containerd_config, crictl_config, crio_config, image_policy, storage_config,
 };
-pub use system::{environment, hosts, module_files, network_files, sysctls};
+pub use storage::{mount_files, mount_links, swap_files, swap_links};
+pub use system::{hosts, locale_files, module_files, sysctls, timezone_link};
 pub use text::yaml;
 pub(crate) use text::yaml_safe;
+pub use units::{Installed, image_units, install_links, unit_files, unit_links};
+pub use wifi::{WPA_SUPPLICANT, wifi_files};
 
 use crate::{Cni, NodeConfig, Runtime};
 
@@ -103,7 +129,7 @@ impl Facts {
 }
 
 /// A file to write on the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RenderedFile {
     /// Absolute path on the node.
     pub path: String,
@@ -121,6 +147,124 @@ impl RenderedFile {
             content: content.into(),
         }
     }
+
+    /// A file that only root may read.
+    fn secret(path: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            mode: 0o600,
+            ..Self::new(path, content)
+        }
+    }
+}
+
+impl std::fmt::Debug for RenderedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("RenderedFile");
+        shown
+            .field("path", &self.path)
+            .field("mode", &format_args!("{:o}", self.mode));
+        // What not everybody may read may be a secret.
+        if self.mode & 0o007 == 0 {
+            shown.finish_non_exhaustive()
+        } else {
+            shown.field("content", &self.content).finish()
+        }
+    }
+}
+
+/// A symbolic link to make on the node; what is at its path gives way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedLink {
+    /// Absolute path on the node.
+    pub path: String,
+    /// Where it leads.
+    pub target: String,
+}
+
+impl RenderedLink {
+    fn new(path: impl Into<String>, target: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            target: target.into(),
+        }
+    }
+}
+
+/// A program that a configuration needs and that not every image has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedProgram {
+    /// Its path.
+    pub path: &'static str,
+    /// Debian's package that has it: for `image.packages`.
+    pub package: &'static str,
+    /// The key that needs it.
+    pub key: &'static str,
+}
+
+/// The programs and data that the configuration needs besides what every image has. Where one
+/// is missing, the step of its key says so: `KEY needs PATH: add PACKAGE to image.packages`.
+pub fn wanted_programs(node: &NodeConfig) -> Vec<WantedProgram> {
+    let mut wanted = Vec::new();
+    let mut add = |needed: bool, path, package, key| {
+        if needed {
+            wanted.push(WantedProgram { path, package, key });
+        }
+    };
+    let kind = |wanted: &[&str]| {
+        let mut mounts = node.mounts.iter();
+        mounts.any(|mount| {
+            let kind = mount.kind.as_ref().map(|kind| kind.as_str());
+            kind.is_some_and(|kind| wanted.contains(&kind))
+        })
+    };
+    let rules = node.users.iter().filter_map(|user| user.sudo.as_ref());
+    let mut rules = rules.filter_map(|sudo| sudo.rule());
+    let plain = |locale: &str| locale.starts_with("C.") || matches!(locale, "C" | "POSIX");
+    let locale = node.locale.as_ref().map(|locale| locale.as_str());
+    add(
+        !node.wifi.is_empty(),
+        WPA_SUPPLICANT,
+        "wpasupplicant",
+        "wifi",
+    );
+    add(rules.next().is_some(), "/usr/bin/sudo", "sudo", "users");
+    add(
+        kind(&["nfs", "nfs4"]),
+        "/usr/sbin/mount.nfs",
+        "nfs-common",
+        "mounts",
+    );
+    add(
+        kind(&["cifs", "smb3"]),
+        "/usr/sbin/mount.cifs",
+        "cifs-utils",
+        "mounts",
+    );
+    add(
+        kind(&["ceph"]),
+        "/usr/sbin/mount.ceph",
+        "ceph-common",
+        "mounts",
+    );
+    add(
+        kind(&["glusterfs"]),
+        "/usr/sbin/mount.glusterfs",
+        "glusterfs-client",
+        "mounts",
+    );
+    add(
+        node.timezone.is_some(),
+        "/usr/share/zoneinfo",
+        "tzdata",
+        "timezone",
+    );
+    add(
+        locale.is_some_and(|locale| !plain(locale)),
+        "/usr/lib/locale/locale-archive",
+        "locales-all",
+        "locale",
+    );
+    wanted
 }
 
 /// The file that `kubeadm init --config` or `kubeadm join --config` reads: [`kubeadm_config`] is
@@ -128,41 +272,24 @@ impl RenderedFile {
 pub const KUBEADM_CONFIG: &str = "/etc/kubernetes/kubeadm.yaml";
 
 /// Every file that a node writes before systemd starts, in the order of their paths: network,
-/// name resolution, kernel settings and modules, environment, container runtime, pod network
-/// and kubeadm's configuration. Not here: host name, users, SSH keys and `write_files`.
+/// name resolution, kernel settings and modules, environment, storage, units, container runtime
+/// with its registries, pod network and kubeadm's configuration. Not here: links
+/// ([`node_links`]), users ([`plan_accounts`], [`sudo_file`]), SSH keys, the bundle of
+/// authorities ([`ca_bundle`]) and `write_files`.
 pub fn node_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
-    let mut files = vec![
-        RenderedFile::new("/etc/hostname", format!("{}\n", facts.node_name)),
-        RenderedFile::new("/etc/hosts", hosts(&facts.node_name)),
-        RenderedFile::new("/etc/sysctl.d/90-lifeboat.conf", sysctls(node)),
-        RenderedFile::new("/etc/crictl.yaml", crictl_config(facts.runtime)),
-    ];
-    files.extend(kubeadm_config(node, facts).map(|content| RenderedFile {
+    let mut files = vec![RenderedFile::new(
+        "/etc/crictl.yaml",
+        crictl_config(facts.runtime),
+    )];
+    files.extend(system_files(node, &facts.node_name, Some(facts)));
+    files.extend(kubeadm_config(node, facts).map(|content| {
         // It may hold a token.
-        mode: 0o600,
-        ..RenderedFile::new(KUBEADM_CONFIG, content)
+        RenderedFile::secret(KUBEADM_CONFIG, content)
     }));
     files.extend(kubeadm_patches(node, facts));
     files.extend(module_files(node, facts.cni));
-    files.extend(network_files(node));
-    files.extend(environment(node));
-    match facts.runtime {
-        Runtime::Containerd => files.push(RenderedFile::new(
-            "/etc/containerd/config.toml",
-            containerd_config(facts),
-        )),
-        Runtime::CriO => {
-            let crio = [
-                ("/etc/crio/crio.conf.d/20-lifeboat.conf", crio_config(facts)),
-                ("/etc/containers/storage.conf", storage_config(facts)),
-                (
-                    "/etc/containers/policy.json",
-                    image_policy(&POLICY_REGISTRIES),
-                ),
-            ];
-            files.extend(crio.map(|(path, content)| RenderedFile::new(path, content)));
-        }
-    }
+    files.extend(registry_files(node, facts.runtime));
+    files.extend(runtime::runtime_files(node, facts));
     let conflist = match facts.cni {
         Cni::Flannel => Some(("10-flannel.conflist", flannel_conflist())),
         Cni::Bridge => {
@@ -176,4 +303,43 @@ pub fn node_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
     );
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files
+}
+
+/// The part of [`node_files`] that is wanted without Kubernetes too: of a node that has no
+/// payload. Modules are not here; see [`module_files`].
+pub fn operating_system_files(node: &NodeConfig, node_name: &str) -> Vec<RenderedFile> {
+    let mut files = system_files(node, node_name, None);
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    files
+}
+
+fn system_files(node: &NodeConfig, node_name: &str, facts: Option<&Facts>) -> Vec<RenderedFile> {
+    let mut files = vec![
+        RenderedFile::new("/etc/hostname", format!("{node_name}\n")),
+        RenderedFile::new("/etc/hosts", hosts(node_name)),
+        RenderedFile::new("/etc/sysctl.d/90-lifeboat.conf", sysctls(node)),
+    ];
+    files.extend(network_files(node));
+    files.extend(wifi_files(node));
+    files.extend(environment::environment_with(node, facts));
+    files.extend(proxy_files(node, facts));
+    files.extend(locale_files(node));
+    files.extend(ca_files(node));
+    files.extend(mount_files(node));
+    files.extend(swap_files(node));
+    files.extend(unit_files(node));
+    files
+}
+
+/// Every link that follows from the configuration alone: time zone, what systemd starts at
+/// boot, what it never starts. Where one path is a link and a file of [`node_files`], the link
+/// is right.
+pub fn node_links(node: &NodeConfig) -> Vec<RenderedLink> {
+    let mut links: Vec<RenderedLink> = timezone_link(node).into_iter().collect();
+    links.extend(mount_links(node));
+    links.extend(swap_links(node));
+    links.extend(unit_links(node));
+    links.extend(registry_links(node));
+    links.sort_by(|one, other| one.path.cmp(&other.path));
+    links
 }

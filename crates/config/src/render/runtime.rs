@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{CNI_CONFIG, CNI_PLUGINS, Facts, text};
-use crate::Runtime;
+use super::{CNI_CONFIG, CNI_PLUGINS, CRIO_AUTH, Facts, RenderedFile, registries, text};
+use crate::{NodeConfig, Runtime};
 
 /// The registries that [`image_policy`] lets through on a node that names none.
 pub const POLICY_REGISTRIES: [&str; 8] = [
@@ -21,9 +21,63 @@ fn toml(value: &Json) -> String {
     value.as_object().map(text::toml).unwrap_or_default()
 }
 
+/// The files of the runtime itself; with the credentials of registries only root reads them.
+pub(super) fn runtime_files(node: &NodeConfig, facts: &Facts) -> Vec<RenderedFile> {
+    let auth = registries::has_auth(node);
+    match facts.runtime {
+        Runtime::Containerd => {
+            let path = "/etc/containerd/config.toml";
+            let mut config = containerd_tables(facts);
+            if auth {
+                // `registry.configs` is the one place for credentials that containerd itself
+                // uses; those of pods are pull secrets.
+                config["plugins"]["io.containerd.cri.v1.images"]["registry"]["configs"] =
+                    Json::Object(registries::containerd_auth(node));
+                vec![RenderedFile::secret(path, toml(&config))]
+            } else {
+                vec![RenderedFile::new(path, toml(&config))]
+            }
+        }
+        Runtime::CriO => {
+            let mut config = crio_tables(facts);
+            if auth {
+                config["crio"]["image"]["global_auth_file"] = json!(CRIO_AUTH);
+            }
+            let names = registries::named_registries(node);
+            let any = node
+                .registries
+                .mirrors
+                .keys()
+                .any(|name| name.as_str() == "*");
+            vec![
+                RenderedFile::new("/etc/crio/crio.conf.d/20-lifeboat.conf", toml(&config)),
+                RenderedFile::new("/etc/containers/storage.conf", storage_config(facts)),
+                RenderedFile::new(
+                    "/etc/containers/policy.json",
+                    // A mirror of every registry is a wish to pull from any.
+                    if any {
+                        open_policy()
+                    } else {
+                        image_policy(&names)
+                    },
+                ),
+            ]
+        }
+    }
+}
+
+/// A policy that lets every registry through.
+fn open_policy() -> String {
+    text::json(&json!({ "default": [{ "type": "insecureAcceptAnything" }] }))
+}
+
 /// `/etc/containerd/config.toml`, format 3 (containerd 2).
 pub fn containerd_config(facts: &Facts) -> String {
-    toml(&json!({
+    toml(&containerd_tables(facts))
+}
+
+fn containerd_tables(facts: &Facts) -> Json {
+    json!({
         "version": 3,
         "root": "/var/lib/containerd",
         "state": "/run/containerd",
@@ -56,12 +110,16 @@ pub fn containerd_config(facts: &Facts) -> String {
                 },
             },
         },
-    }))
+    })
 }
 
 /// `/etc/crio/crio.conf.d/20-lifeboat.conf`.
 pub fn crio_config(facts: &Facts) -> String {
-    toml(&json!({ "crio": {
+    toml(&crio_tables(facts))
+}
+
+fn crio_tables(facts: &Facts) -> Json {
+    json!({ "crio": {
         "runtime": {
             "default_runtime": "crun",
             "cgroup_manager": "systemd",
@@ -78,7 +136,7 @@ pub fn crio_config(facts: &Facts) -> String {
             "signature_policy": "/etc/containers/policy.json",
         },
         "network": { "network_dir": CNI_CONFIG, "plugin_dirs": CNI_PLUGINS },
-    } }))
+    } })
 }
 
 /// `/etc/containers/storage.conf`: images of the payload beside those that are pulled.

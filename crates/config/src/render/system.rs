@@ -1,9 +1,9 @@
-//! The files of the operating system: network, names, kernel settings, environment.
+//! The files of the operating system: names, kernel settings and modules, locale, time zone.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{RenderedFile, text};
-use crate::{Cni, NodeConfig, definition::types::Server};
+use super::{RenderedFile, RenderedLink};
+use crate::{Cni, NodeConfig};
 
 /// `/etc/hosts`.
 pub fn hosts(node_name: &str) -> String {
@@ -89,62 +89,21 @@ pub fn module_files(node: &NodeConfig, cni: Cni) -> Vec<RenderedFile> {
     files
 }
 
-/// The files of systemd-networkd and systemd-timesyncd.
-///
-/// Wired interfaces by DHCP; what belongs to pod networks is left alone. Name and time servers
-/// of the configuration take the place of those that the network offers.
-pub fn network_files(node: &NodeConfig) -> Vec<RenderedFile> {
-    let mut network = "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n".to_owned();
-    for address in &node.dns_nameservers {
-        let _ = writeln!(network, "DNS={address}");
-    }
-    let mut leases = String::new();
-    if !node.dns_nameservers.is_empty() {
-        leases.push_str("UseDNS=no\n");
-    }
-    if !node.ntp_servers.is_empty() {
-        leases.push_str("UseNTP=no\n");
-    }
-    // A lease by MAC address, as firmware and initrd ask for it, stays the same at each boot.
-    let _ = write!(network, "\n[DHCPv4]\nClientIdentifier=mac\n{leases}");
-    if !leases.is_empty() {
-        let _ = write!(network, "\n[DHCPv6]\n{leases}");
-    }
-    if !node.dns_nameservers.is_empty() {
-        network.push_str("\n[IPv6AcceptRA]\nUseDNS=no\n");
-    }
-    let unmanaged = "[Match]\nName=cni* cali* cilium* flannel* kube-* lxc* nodelocaldns tunl* veth* vxlan.calico\n\n[Link]\nUnmanaged=yes\n";
-    let foreign = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n";
-    let mut files = vec![
-        RenderedFile::new("/etc/systemd/network/10-pods.network", unmanaged),
-        RenderedFile::new("/etc/systemd/network/80-wired.network", network),
-        RenderedFile::new("/etc/systemd/networkd.conf.d/90-lifeboat.conf", foreign),
-    ];
-    if !node.ntp_servers.is_empty() {
-        let servers: Vec<&str> = node.ntp_servers.iter().map(Server::as_str).collect();
-        files.push(RenderedFile::new(
-            "/etc/systemd/timesyncd.conf.d/90-lifeboat.conf",
-            format!("[Time]\nNTP={}\n", servers.join(" ")),
-        ));
-    }
-    files
+/// The locale, where Debian and systemd look for it.
+pub fn locale_files(node: &NodeConfig) -> Vec<RenderedFile> {
+    let Some(locale) = &node.locale else {
+        return Vec::new();
+    };
+    ["/etc/locale.conf", "/etc/default/locale"]
+        .map(|path| RenderedFile::new(path, format!("LANG={locale}\n")))
+        .into()
 }
 
-/// `/etc/environment` for log-ins and shells, and the same for systemd's services.
-pub fn environment(node: &NodeConfig) -> Vec<RenderedFile> {
-    if node.environment.is_empty() {
-        return Vec::new();
-    }
-    let mut shells = String::new();
-    let mut services = String::from("[Manager]\n");
-    for (name, value) in &node.environment {
-        let (name, value) = (name.as_str(), value.as_str());
-        let _ = writeln!(shells, "{name}={}", text::environment_value(value));
-        let word = text::systemd_word(&format!("{name}={value}"));
-        let _ = writeln!(services, "DefaultEnvironment={word}");
-    }
-    vec![
-        RenderedFile::new("/etc/environment", shells),
-        RenderedFile::new("/etc/systemd/system.conf.d/90-lifeboat.conf", services),
-    ]
+/// The time zone: the link `/etc/localtime`.
+pub fn timezone_link(node: &NodeConfig) -> Option<RenderedLink> {
+    let zone = node.timezone.as_ref()?;
+    Some(RenderedLink::new(
+        "/etc/localtime",
+        format!("/usr/share/zoneinfo/{zone}"),
+    ))
 }

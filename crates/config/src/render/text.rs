@@ -188,6 +188,14 @@ fn toml_value(value: &Json) -> String {
             let items: Vec<String> = items.iter().map(toml_value).collect();
             format!("[{}]", items.join(", "))
         }
+        // Only in lists: elsewhere a mapping is a table of its own.
+        Json::Object(table) => {
+            let entries: Vec<String> = table
+                .iter()
+                .map(|(key, value)| format!("{} = {}", toml_key(key), toml_value(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
         other => other.to_string(),
     }
 }
@@ -212,4 +220,26 @@ pub(super) fn systemd_word(text: &str) -> String {
 /// systemd's `EnvironmentFile=` and `pam_env`.
 pub(super) fn environment_value(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A value of `/etc/environment`, which PAM reads and scripts source. PAM takes away the quotes
+/// around a value and knows no escapes: a value with single quotes, and with nothing that a
+/// shell expands, stands in double quotes, where both read the same. In all else single quotes;
+/// there PAM shows the quotes' escapes, and cuts what follows a `#`.
+pub(super) fn login_value(text: &str) -> String {
+    if text.contains('\'') && !text.contains(['"', '$', '`', '\\', '!']) {
+        format!("\"{text}\"")
+    } else {
+        environment_value(text)
+    }
+}
+
+/// A value of a unit file that is taken as it is, but for specifiers.
+pub(super) fn unit_value(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+/// A word of a command line in a unit file.
+pub(super) fn exec_word(text: &str) -> String {
+    systemd_word(text).replace('$', "$$")
 }

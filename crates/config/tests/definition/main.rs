@@ -7,3 +7,4 @@ mod generated;
 mod hostile;
 mod kubeadm;
 mod round_trip;
+mod system;

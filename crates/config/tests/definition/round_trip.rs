@@ -63,7 +63,9 @@ proptest! {
         for file in render::node_files(&node, &facts) {
             // A value that breaks out would add a line of its own.
             let extra = match file.path.as_str() {
-                "/etc/environment" => Some(node.environment.len()),
+                "/etc/environment"
+                | "/etc/profile.d/90-lifeboat.sh"
+                | "/etc/environment.d/90-lifeboat.conf" => Some(node.environment.len()),
                 "/etc/systemd/system.conf.d/90-lifeboat.conf" => Some(node.environment.len() + 1),
                 "/etc/sysctl.d/90-lifeboat.conf" => Some(5 + node.sysctls.len()),
                 "/etc/modules-load.d/90-lifeboat.conf" => Some(2 + node.modules.len()),

@@ -147,16 +147,23 @@ fn one(interface: &Interface, at: &str, report: &mut Report<'_>) {
                 None,
             );
         }
-        for (key, set) in [
-            ("lacp_rate", bond.lacp_rate.is_some()),
-            ("min_links", bond.min_links.is_some()),
+        let lacp = bond.mode == BondMode::Lacp;
+        for (key, set, works, modes) in [
+            ("lacp_rate", bond.lacp_rate.is_some(), lacp, "802.3ad"),
+            ("min_links", bond.min_links.is_some(), lacp, "802.3ad"),
+            (
+                "primary",
+                bond.primary.is_some(),
+                bond.mode.has_primary(),
+                "active-backup, balance-tlb and balance-alb",
+            ),
         ] {
-            if set && bond.mode != BondMode::Lacp {
+            if set && !works {
                 report.warn(
                     &format!("{at}.bond.{key}"),
                     "without-effect",
                     format!("{key} does nothing in this mode"),
-                    "it is for `mode: 802.3ad`",
+                    &format!("it is for mode {modes}"),
                 );
             }
         }

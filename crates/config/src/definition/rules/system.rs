@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::place_of;
+use super::{key_place, place_of};
 use crate::{
     definition::{
         node::NodeConfig,
         system::{RegistriesConfig, UnitConfig},
         types::KeySource,
     },
-    finding::Collector,
+    finding::{Collector, Place},
     unit,
     yaml::Value,
 };
@@ -214,50 +214,56 @@ fn storage(node: &NodeConfig, report: &mut Report<'_>) {
 }
 
 fn registries(registries: &RegistriesConfig, report: &mut Report<'_>) {
+    let Report {
+        root,
+        prefix,
+        findings,
+    } = report;
+    let at = |host: &str| -> (Place, String) {
+        (
+            key_place(root, &["registries", "configs"], host),
+            format!("{prefix}registries.configs.{host:?}"),
+        )
+    };
     for (host, access) in &registries.configs {
-        // Keys with dots have no path of their own for `place_of`.
-        let at = "registries.configs";
+        let (place, path) = at(host.as_str());
         if host.as_str() == "*" {
-            let message = "`*` stands for no host here".to_owned();
-            report.error(at, "bad-value", message, Some("name the registry's host"));
+            let hint = Some("name the registry's host".to_owned());
+            findings.add(
+                place,
+                &*path,
+                "bad-value",
+                "`*` stands for no host here",
+                hint,
+            );
         }
         if let Some(auth) = &access.auth {
             let pair = auth.username.is_some() && auth.password.is_some();
             let half = auth.username.is_some() != auth.password.is_some();
             if half || !pair && auth.token.is_none() {
-                report.error(
-                    at,
-                    "missing-key",
-                    format!("{host}: auth needs `username` and `password`, or `token`"),
-                    None,
-                );
+                let message = "auth needs `username` and `password`, or `token`";
+                findings.add(place, format!("{path}.auth"), "missing-key", message, None);
             }
         }
-        if let Some(tls) = &access.tls
-            && tls.cert.is_some() != tls.key.is_some()
-        {
+        let Some(tls) = &access.tls else {
+            continue;
+        };
+        if tls.cert.is_some() != tls.key.is_some() {
             let (is, lacks) = if tls.cert.is_some() {
                 ("cert", "key")
             } else {
                 ("key", "cert")
             };
-            report.error(
-                at,
-                "missing-key",
-                format!("{host}: tls has `{is}` and no `{lacks}`"),
-                None,
-            );
+            let message = format!("`{is}` is useless without `{lacks}`");
+            findings.add(place, format!("{path}.tls"), "missing-key", message, None);
         }
-        if access
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.insecure_skip_verify)
-        {
-            report.warn(
-                at,
+        if tls.insecure_skip_verify {
+            findings.warn(
+                place,
+                format!("{path}.tls.insecure_skip_verify"),
                 "insecure-registry",
-                format!("{host}: whoever is on the way can replace its images"),
-                "name the authority that signed its certificate by `ca`",
+                "whoever is on the way can replace the images",
+                Some("name the authority that signed its certificate by `ca`".to_owned()),
             );
         }
     }

@@ -43,7 +43,7 @@ impl Cidr {
 }
 
 /// Interfaces of pod networks, which networkd leaves alone: patterns as in `[Match] Name=`.
-pub const POD_INTERFACES: [&str; 24] = [
+pub const POD_INTERFACES: [&str; 23] = [
     "antrea-*",
     "cali*",
     "cilium*",
@@ -56,6 +56,7 @@ pub const POD_INTERFACES: [&str; 24] = [
     "kube-*",
     "lxc*",
     "nodelocaldns",
+    "ovn-k8s-*",
     "ovs-system",
     "podman*",
     "tunl*",
@@ -66,8 +67,6 @@ pub const POD_INTERFACES: [&str; 24] = [
     "weave",
     "wg-v6.cali",
     "wireguard.cali",
-    "ovn-k8s-*",
-    "dummy_cni*",
 ];
 
 /// The pattern of [`POD_INTERFACES`] that a name falls under.
