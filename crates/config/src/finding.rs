@@ -69,14 +69,18 @@ impl fmt::Display for Finding {
 impl Finding {
     /// Puts the key path as it is written: each pair is a path and what is shown for it.
     pub(crate) fn show_as(&mut self, moved: &[(String, String)]) {
-        let path = moved.iter().find_map(|(from, to)| {
-            let rest = self.path.strip_prefix(from.as_str())?;
-            (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{to}{rest}"))
-        });
-        if let Some(path) = path {
+        if let Some(path) = shown_as(&self.path, moved) {
             self.path = path;
         }
     }
+}
+
+/// What is shown for a key path, if it is something else.
+pub(crate) fn shown_as(path: &str, moved: &[(String, String)]) -> Option<String> {
+    moved.iter().find_map(|(from, to)| {
+        let rest = path.strip_prefix(from.as_str())?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{to}{rest}"))
+    })
 }
 
 /// Everything that is wrong with one file, in the order of the file. Never empty.

@@ -13,6 +13,8 @@
 //! ```
 
 pub mod bundle;
+pub mod check;
+pub mod convert;
 pub mod definition;
 mod finding;
 mod fold;

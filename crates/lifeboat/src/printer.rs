@@ -67,6 +67,12 @@ impl Printer {
         }
     }
 
+    /// A line of a report about the input: stderr, kept by `--quiet`.
+    #[expect(clippy::unused_self, reason = "all printing goes through a printer")]
+    pub fn line(self, text: impl Display) {
+        err(&format!("{text}"));
+    }
+
     /// Good news for a person.
     pub fn success(self, text: impl Display) {
         if !self.quiet {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The schema of a node's configuration.
-pub(super) static SCHEMA: LazyLock<Root> = LazyLock::new(Root::of::<NodeConfig>);
+pub(crate) static SCHEMA: LazyLock<Root> = LazyLock::new(Root::of::<NodeConfig>);
 
 /// Each round takes out what the one before it found; rules between keys come after those of
 /// single values, so that a handful is enough.
@@ -51,12 +51,17 @@ pub(super) type Indices = HashMap<String, Vec<usize>>;
 /// Reads the bytes of a native file.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Kept {
     let mut findings = Collector::unlimited(name);
-    let Some(mut value) = yaml::read(bytes, &mut findings) else {
+    let Some(value) = yaml::read(bytes, &mut findings) else {
         return Kept {
             findings: findings.finish(),
             ..Kept::default()
         };
     };
+    read_value(value, findings, name)
+}
+
+/// Reads the value of a native file. `findings` are those of reading it.
+pub(super) fn read_value(mut value: Value, mut findings: Collector, name: &str) -> Kept {
     erase_section(&mut value);
     fold::node(&mut value, "", &mut findings);
     keep(name, value, findings, Indices::new())

@@ -20,6 +20,7 @@ use serde_json::{Map, Value as Json};
 
 pub use explain::{Explained, masked};
 use lenient::Indices;
+pub(crate) use lenient::SCHEMA;
 use merge::Layer;
 
 use crate::{
@@ -293,6 +294,21 @@ impl Effective {
     pub fn to_yaml(&self, show_secrets: bool) -> String {
         crate::render::yaml(&self.to_json(show_secrets))
     }
+}
+
+/// All findings of one native file, also those that only show when the worst is left out.
+pub(crate) fn findings(name: &str, bytes: &[u8]) -> Vec<Finding> {
+    lenient::read(name, bytes).findings
+}
+
+/// The same of a value that was read.
+pub(crate) fn findings_of(name: &str, node: crate::yaml::Value) -> Vec<Finding> {
+    lenient::read_value(node, Collector::unlimited(name), name).findings
+}
+
+/// The keys of a node's configuration.
+pub(crate) fn known_keys() -> impl Iterator<Item = &'static str> {
+    merge::top().keys().map(String::as_str)
 }
 
 fn is_empty(value: &Json) -> bool {

@@ -15,8 +15,8 @@ fn cases() -> Option<PathBuf> {
     None
 }
 
-/// Runs the cases of one file by their own runner.
-fn all_pass(file: &str) {
+/// Runs the cases of one file whose names hold `part`, by their own runner.
+fn all_pass(file: &str, part: &str) {
     let Some(folder) = cases() else {
         return;
     };
@@ -24,6 +24,7 @@ fn all_pass(file: &str) {
         .arg("-B")
         .arg(folder.join("run.py"))
         .args(["--bin", env!("CARGO_BIN_EXE_lifeboat")])
+        .args(["-k", part])
         .arg(folder.join(file))
         .stdin(Stdio::null())
         .output();
@@ -40,5 +41,11 @@ fn all_pass(file: &str) {
 
 #[test]
 fn k3os_configurations_are_shown_as_the_cases_say() {
-    all_pass("k3os.json");
+    all_pass("k3os.json", "");
+}
+
+#[test]
+fn ignition_and_butane_are_converted_as_the_cases_say() {
+    all_pass("convert.json", "ign-");
+    all_pass("convert.json", "but-");
 }

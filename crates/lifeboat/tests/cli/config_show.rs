@@ -24,7 +24,7 @@ fn node() -> Place {
         .file("root/var/lib/rancher/k3os/config.d/10", "hostname: first\nk3os: {tokn: S3cret}\n")
 }
 
-const SHOW: [&str; 4] = ["config", "show", "--root", "root"];
+const SHOW: [&str; 6] = ["config", "show", "--as", "k3os", "--root", "root"];
 
 fn show(place: &Place, more: &[&str]) -> String {
     place.run(&[&SHOW, more].concat())
@@ -90,5 +90,63 @@ fn nothing_outside_the_root_and_nothing_but_files_is_read() {
         )
         .file("root/run/config/ssh", "");
     insta::assert_snapshot!(show(&place, &["--cmdline", ""]));
-    insta::assert_snapshot!(place.run(&["config", "show", "--root", "none"]));
+    insta::assert_snapshot!(place.run(&["config", "show", "--as", "k3os", "--root", "none"]));
+}
+
+/// The same node with files of its own.
+fn native_node() -> Place {
+    node()
+        .file(
+            "root/var/lib/lifeboat/config.yaml",
+            "hostname: own\ntoken: Own\nlabels: {own: yes, 'b d': x}\ninstall: {tty: ttyS0}\nnetwork: {interfaces: [{name: eth0, dhcp: ipv4}]}\n",
+        )
+        .file(
+            "root/var/lib/lifeboat/config.d/50.yaml",
+            "boot_cmd: \ninstall: {device: }\nhostnam: x\n",
+        )
+        .file("root/var/lib/lifeboat/config.d/60.yaml", "timezone: [\n")
+        .file("root/var/lib/lifeboat/config.d/note.txt", "not read")
+}
+
+#[test]
+fn native_files_go_above_those_of_k3os() {
+    let place = native_node();
+    let show = |more: &[&str]| place.run(&[&["config", "show", "--root", "root"], more].concat());
+    insta::assert_snapshot!(show(&[]));
+    insta::assert_snapshot!(show(&["--format", "json", "--show-secrets", "--strict"]));
+}
+
+#[test]
+fn a_key_is_explained() {
+    let place = native_node();
+    let explain = |key: &str, more: &[&str]| {
+        let said = place.run(
+            &[
+                &["config", "show", "--root", "root", "--explain", key],
+                more,
+            ]
+            .concat(),
+        );
+        said.split("--- stderr").next().unwrap().to_owned()
+    };
+    let keys = [
+        "hostname",
+        "k3os.token",
+        "install",
+        "labels.own",
+        "boot_cmd",
+        "locale",
+    ];
+    let said: String = keys.iter().map(|key| explain(key, &[])).collect();
+    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(explain("token", &["--show-secrets", "--format", "json"]));
+    insta::assert_snapshot!(explain("hostname", &["--as", "k3os"]));
+    insta::assert_snapshot!(place.run(&[
+        "config",
+        "show",
+        "--explain",
+        "hostnam",
+        "--root",
+        "root"
+    ]));
 }
