@@ -21,10 +21,13 @@ mod fold;
 pub mod k3os;
 pub mod k3s;
 pub mod layers;
+pub mod network_config;
 mod parse;
 pub mod render;
 mod schema;
 mod unit;
+mod untyped;
+pub mod userdata;
 mod yaml;
 
 pub use definition::{
@@ -43,3 +46,4 @@ pub use parse::{
     finding_at, parse, parse_node, parse_node_with_warnings, parse_with_warnings, read,
 };
 pub use schema::{page::reference_page, schema};
+pub use untyped::untyped;

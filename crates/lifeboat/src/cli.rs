@@ -379,6 +379,12 @@ pub enum NodeCommand {
     Run,
     /// Show the state on the consoles; a service starts it
     Console,
+    /// Read what the platform knows of this node; a service starts it
+    DataSource {
+        /// Data sources to ask, in this order; those of data_sources if none is given
+        #[arg(value_name = "SOURCE")]
+        names: Vec<String>,
+    },
 }
 
 /// `lifeboat node apply`

@@ -55,7 +55,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &[u8]); 16] = [
+const FILES: [(&str, &[u8]); 17] = [
     file!(
         "/usr/lib/systemd/system/containerd.service",
         "containerd.service"
@@ -74,6 +74,10 @@ const FILES: [(&str, &[u8]); 16] = [
     file!(
         "/usr/lib/systemd/system/lifeboat-console.service",
         "lifeboat-console.service"
+    ),
+    file!(
+        "/usr/lib/systemd/system/lifeboat-datasource.service",
+        "lifeboat-datasource.service"
     ),
     file!(
         "/usr/lib/systemd/system/lifeboat-run.service",
@@ -108,7 +112,7 @@ const FILES: [(&str, &[u8]); 16] = [
 ];
 
 /// Units that are wanted by a target.
-const WANTS: [(&str, &str); 11] = [
+const WANTS: [(&str, &str); 12] = [
     (
         "/etc/systemd/system/multi-user.target.wants/containerd.service",
         "/usr/lib/systemd/system/containerd.service",
@@ -132,6 +136,10 @@ const WANTS: [(&str, &str); 11] = [
     (
         "/etc/systemd/system/multi-user.target.wants/lifeboat-console.service",
         "/usr/lib/systemd/system/lifeboat-console.service",
+    ),
+    (
+        "/etc/systemd/system/multi-user.target.wants/lifeboat-datasource.service",
+        "/usr/lib/systemd/system/lifeboat-datasource.service",
     ),
     (
         "/etc/systemd/system/multi-user.target.wants/lifeboat-run.service",

@@ -15,6 +15,7 @@ mod apply;
 mod boot;
 mod child;
 mod console;
+pub mod datasource;
 mod files;
 pub mod init;
 mod provision;

@@ -85,7 +85,8 @@ fn from(boot: Boot, events: &[Event], address: Option<IpAddr>) -> Status {
     let failed = steps
         .iter()
         .any(|step| !CONFIGURATION.contains(&&*step.phase) && step.state == State::Failed);
-    let state = if boot.mode == Mode::Rescue {
+    // A boot may go on after the shell.
+    let state = if boot.mode == Mode::Rescue && !done("userspace", "services") {
         "rescue"
     } else if done("ready", "pods") {
         "running"
@@ -137,8 +138,7 @@ pub(crate) fn lines(status: &Status) -> Vec<String> {
         status.state,
     )];
     match status.mode {
-        Mode::Disk => {}
-        Mode::Rescue => lines.push("  rescue: no service runs".to_owned()),
+        Mode::Disk | Mode::Rescue => {}
         mode => lines.push(format!("  {mode}: all that is kept is in memory")),
     }
     match &status.payload {
@@ -214,6 +214,7 @@ mod tests {
             mode: Mode::Rescue,
             ..boot()
         };
-        assert_eq!(from(rescue, &events, None).state, "rescue");
+        assert_eq!(from(rescue.clone(), &[], None).state, "rescue");
+        assert_eq!(from(rescue, &events, None).state, "ready");
     }
 }

@@ -3,7 +3,10 @@
 use crate::{
     Finding, Place,
     finding::Collector,
-    k3os::{Input, Kind, keys::Section},
+    k3os::{
+        Input, Kind,
+        keys::{Section, file_key, wifi_key},
+    },
     layers,
     yaml::{Data, Entry, Kind as Scalars, Scalar, Value, legacy},
 };
@@ -65,9 +68,44 @@ fn spellings(section: Section, value: &Value, prefix: &str, findings: &mut Colle
         let inner = match key.path {
             "k3os" => Section::K3os,
             "k3os.install" => Section::Install,
+            "write_files" => {
+                inner_spellings(file_key, &entry.value, &path, findings);
+                continue;
+            }
+            "k3os.wifi" => {
+                inner_spellings(wifi_key, &entry.value, &path, findings);
+                continue;
+            }
             _ => continue,
         };
         spellings(inner, &entry.value, &format!("{path}."), findings);
+    }
+}
+
+/// The same in the items of a list.
+fn inner_spellings(
+    meaning: fn(&str) -> Option<&'static str>,
+    list: &Value,
+    path: &str,
+    findings: &mut Collector,
+) {
+    for (index, item) in list.items().iter().enumerate() {
+        let Data::Map(entries) = &item.data else {
+            continue;
+        };
+        for entry in entries {
+            if let Some(name) = meaning(&entry.key)
+                && name != entry.key
+            {
+                findings.warn(
+                    entry.span.start,
+                    format!("{path}[{index}].{}", entry.key),
+                    "deprecated-spelling",
+                    format!("k3OS takes this for `{name}`; native files do not"),
+                    Some(format!("write `{name}`")),
+                );
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn walk(
                 format != Some("argument") && formats::is_secret(one)
             };
             let locked = matches!(scalar.text.as_str(), "" | "*" | "!");
-            if !locked && !value.is_null() && all.iter().any(|one| secret(one)) {
+            if !locked && !value.is_null() && all.iter().any(secret) {
                 found.push((path.as_str().to_owned(), value.span.start));
             }
         }

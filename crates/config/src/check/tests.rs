@@ -79,7 +79,7 @@ registries: {configs: {r.example.org: {auth: {username: u, password: x31337}}}}
 write_files: [{path: /a, permissions: 0600}]
 ";
     insta::assert_snapshot!(said(node, Wanted::Native, Some(0o644)));
-    let definition: String = node.lines().map(|line| format!("  {line}\n")).collect();
+    let definition = format!("  {}\n", node.trim_end().replace('\n', "\n  "));
     insta::assert_snapshot!(said(
         &format!("node:\n{definition}"),
         Wanted::Any,

@@ -78,6 +78,7 @@ pub struct FileSource {
 /// Installation to a disk, as k3OS' installer took it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "as k3OS has them")]
 pub struct InstallConfig {
     /// Ask nothing.
     pub silent: bool,

@@ -24,14 +24,14 @@ pub(super) fn read(bytes: &[u8], warnings: &mut Warnings<'_>) -> Vec<Change> {
 }
 
 /// What `\s` means to Go.
-fn is_space(byte: &u8) -> bool {
+fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | b' ')
 }
 
 /// The first word, and what follows it: `"…"`, else `…="…"` with the last `="` before a space,
 /// else up to a space.
 fn word(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = bytes.iter().position(|byte| !is_space(byte))?;
+    let start = bytes.iter().position(|byte| !is_space(*byte))?;
     let bytes = &bytes[start..];
     // The end of a quoted text whose opening quote is at `open`.
     let quoted = |open: usize| {
@@ -41,7 +41,10 @@ fn word(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
             .position(|byte| *byte == b'"')?;
         (length > 0).then_some(open + 1 + length + 1)
     };
-    let space = bytes.iter().position(is_space).unwrap_or(bytes.len());
+    let space = bytes
+        .iter()
+        .position(|byte| is_space(*byte))
+        .unwrap_or(bytes.len());
     let end = match bytes.first() {
         Some(b'"') => quoted(0),
         _ => None,
@@ -75,7 +78,7 @@ enum Meaning<'a> {
     Unknown(Section),
 }
 
-fn meaning<'a>(section: Section, name: &'a str) -> Meaning<'a> {
+fn meaning(section: Section, name: &str) -> Meaning<'_> {
     let end = name.find(['.', '[']).unwrap_or(name.len());
     let (head, rest) = name.split_at(end);
     let Some(key) = section.find(head) else {
@@ -113,7 +116,11 @@ impl Reader<'_, '_> {
             Meaning::NotOurs => return,
             Meaning::Unknown(section) => {
                 let last = name.rsplit('.').next().unwrap_or(name);
-                let near = nearest(last, section.keys().iter().map(Key::name));
+                let near = if self.warnings.is_full() {
+                    None
+                } else {
+                    nearest(last, section.keys().iter().map(Key::name))
+                };
                 let message = format!("unknown key{}; ignored", did_you_mean(near));
                 return self.warn(name, "unknown-key", message);
             }
@@ -137,16 +144,16 @@ impl Reader<'_, '_> {
                 );
                 return self.warn(name, "no-key", message);
             }
-            Field::Map(_) => match inner_key(rest) {
-                Some(inner) => inner,
-                None => {
+            Field::Map(_) => {
+                let Some(inner) = inner_key(rest) else {
                     let message = format!(
                         "a mapping without a key in it; ignored. Entries are given as {0}.KEY=VALUE or {0}[KEY]=VALUE",
                         key.path
                     );
                     return self.warn(name, "no-key", message);
-                }
-            },
+                };
+                inner
+            }
             _ if !rest.is_empty() => {
                 let message = format!("{} has no keys below it; ignored", key.path);
                 return self.warn(name, "unknown-key", message);

@@ -61,17 +61,14 @@ struct Reader<'a, 'w> {
 
 impl Reader<'_, '_> {
     fn section(&mut self, section: Section, entries: &[Entry], all: &Value) {
-        let known = self.chosen(entries, all, |name| {
-            section
-                .find(name)
-                .ok_or_else(|| match section.elsewhere(name) {
-                    Some(key) => format!("unknown key here; `{}` is one", key.path),
-                    None => {
-                        let names = section.keys().iter().map(Key::name);
-                        format!("unknown key{}", did_you_mean(nearest(name, names)))
-                    }
-                })
-        });
+        let unknown = |name: &str| {
+            if let Some(key) = section.elsewhere(name) {
+                return format!("unknown key here; `{}` is one", key.path);
+            }
+            let names = section.keys().iter().map(Key::name);
+            format!("unknown key{}", did_you_mean(nearest(name, names)))
+        };
+        let known = self.chosen(entries, all, |name| section.find(name), unknown);
         for (key, entry) in known {
             self.within(&entry.key, |reader| reader.key(key, entry));
         }
@@ -82,19 +79,21 @@ impl Reader<'_, '_> {
         &mut self,
         entries: &'e [Entry],
         all: &Value,
-        find: impl Fn(&str) -> Result<K, String>,
+        find: impl Fn(&str) -> Option<K>,
+        unknown: impl Fn(&str) -> String,
     ) -> Vec<(K, &'e Entry)> {
         let mut last: HashMap<&'static str, usize> = HashMap::new();
         let mut found: Vec<Option<(K, &Entry)>> = Vec::new();
         for entry in entries {
             let place = entry.span.start;
-            let key = match find(&entry.key) {
-                Ok(key) => key,
-                Err(message) => {
-                    let message = format!("{message}; ignored");
-                    self.warn(place, Some(&entry.key), "unknown-key", message);
-                    continue;
-                }
+            let Some(key) = find(&entry.key) else {
+                let message = if self.warnings.is_full() {
+                    String::new()
+                } else {
+                    format!("{}; ignored", unknown(&entry.key))
+                };
+                self.warn(place, Some(&entry.key), "unknown-key", message);
+                continue;
             };
             let earlier = last.insert(key.identity(), found.len());
             found.push(Some((key, entry)));
@@ -204,7 +203,7 @@ impl Reader<'_, '_> {
                     }
                 }
             }
-            self.within(index, |reader| reader.wrong(item, "text"));
+            self.within(&index, |reader| reader.wrong(item, "text"));
         }
         // Nothing that could be used must not clear what other sources set.
         (items.is_empty() || !texts.is_empty()).then_some(texts)
@@ -278,11 +277,11 @@ impl Reader<'_, '_> {
         for (index, item) in items.iter().enumerate() {
             match &item.data {
                 Data::Map(fields) => {
-                    let entry = self.within(index, |reader| read(reader, fields, item));
+                    let entry = self.within(&index, |reader| read(reader, fields, item));
                     entries.push(entry);
                 }
                 _ if item.is_null() => entries.push(E::default()),
-                _ => self.within(index, |reader| reader.wrong(item, "a mapping")),
+                _ => self.within(&index, |reader| reader.wrong(item, "a mapping")),
             }
         }
         (items.is_empty() || !entries.is_empty()).then_some(entries)
@@ -295,11 +294,9 @@ impl Reader<'_, '_> {
         names: &[&'static str],
         find: fn(&str) -> Option<&'static str>,
     ) -> Vec<(&'static str, &'e Entry)> {
-        self.chosen(entries, all, |name| {
-            find(name).ok_or_else(|| {
-                let near = nearest(name, names.iter().copied());
-                format!("unknown key{}", did_you_mean(near))
-            })
+        self.chosen(entries, all, find, |name| {
+            let near = nearest(name, names.iter().copied());
+            format!("unknown key{}", did_you_mean(near))
         })
     }
 
@@ -350,7 +347,7 @@ impl Reader<'_, '_> {
         network
     }
 
-    fn within<T>(&mut self, step: impl ToString, read: impl FnOnce(&mut Self) -> T) -> T {
+    fn within<T>(&mut self, step: &dyn ToString, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step.to_string());
         let result = read(self);
         self.path.pop();
@@ -358,7 +355,12 @@ impl Reader<'_, '_> {
     }
 
     fn wrong(&mut self, value: &Value, wanted: &str) {
-        let message = format!("must be {wanted}, found {}; ignored", shape(value));
+        // `- echo a: b` is the usual reason.
+        let hint = match (wanted, &value.data) {
+            ("text", Data::Map(_)) => "; quote text that holds `: `",
+            _ => "",
+        };
+        let message = format!("must be {wanted}, found {}; ignored{hint}", shape(value));
         self.warn(value.span.start, None, "wrong-shape", message);
     }
 

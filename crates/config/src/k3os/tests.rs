@@ -277,3 +277,104 @@ fn a_warning_is_one_line() {
     );
     assert_eq!(yaml(&"x: 1\n".repeat(2000)).warnings.len(), 1001);
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec(any::<String>(), 0..4)
+    }
+
+    prop_compose! {
+        /// Values of mappings come back trimmed, so they are made so.
+        fn text_map()(
+            map in prop::collection::btree_map("[^\\PC<]{0,8}", "\\PC{0,8}", 0..4)
+        ) -> BTreeMap<String, String> {
+            map.into_iter().map(|(key, value)| (key, value.trim().to_owned())).collect()
+        }
+    }
+
+    prop_compose! {
+        fn config()(
+            hostname: String,
+            (keys, run_cmd, taints) in (texts(), texts(), texts()),
+            (labels, sysctls) in (text_map(), text_map()),
+            files in prop::collection::vec(any::<[String; 5]>(), 0..3),
+            wifi in prop::collection::vec(any::<[String; 2]>(), 0..3),
+            (token, device) in any::<(String, String)>(),
+            (silent, debug) in any::<(bool, bool)>(),
+        ) -> Config {
+            let mut config = Config {
+                ssh_authorized_keys: keys,
+                hostname,
+                run_cmd,
+                ..Config::default()
+            };
+            let file = |[path, content, encoding, owner, permissions]: [String; 5]| WriteFile {
+                path, content, encoding, owner, permissions,
+            };
+            config.write_files = files.into_iter().map(file).collect();
+            let network = |[name, passphrase]: [String; 2]| WifiNetwork { name, passphrase };
+            config.k3os = K3os {
+                taints,
+                labels,
+                sysctls,
+                token,
+                wifi: wifi.into_iter().map(network).collect(),
+                install: Install { device, silent, debug, ..Install::default() },
+                ..K3os::default()
+            };
+            config
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back_to_the_same(config in config()) {
+            let text = crate::render::yaml(&config.to_json(true));
+            let again = yaml(&text);
+            prop_assert_eq!(&again.warnings, &[]);
+            prop_assert!(again.config == config, "{}", text);
+            let json = config.to_json(true).to_string();
+            let again = yaml(&crate::render::yaml_safe(&json));
+            prop_assert!(again.config == config, "{}", json);
+        }
+
+        #[test]
+        fn any_sources_merge(
+            inputs in prop::collection::vec(("[a-z]{0,3}", 0..5_usize, any::<Vec<u8>>()), 0..4),
+            text in "((k3os|labels|run_cmd|install|silent|wifi|write_files|path|hostname)[.=:\\[\\] \"]{1,3}|[\\n -]{1,3}|\\PC){0,40}",
+        ) {
+            let kinds = [Kind::Yaml, Kind::CommandLine, Kind::Hostname, Kind::Keys, Kind::Userdata];
+            let mut inputs: Vec<Input> = inputs
+                .iter()
+                .map(|(name, kind, bytes)| Input::new(name, kinds[*kind], bytes))
+                .collect();
+            inputs.extend(kinds.map(|kind| Input::new("text", kind, text.as_bytes())));
+            let merged = merge(&inputs);
+            for warning in &merged.warnings {
+                prop_assert_eq!(warning.to_string().lines().count(), 1);
+            }
+            // A key has a value only if some source gave it one.
+            let json = merged.config.to_json(true);
+            prop_assert_eq!(json["hostname"].is_string() && !merged.origins.contains_key("hostname"), false);
+        }
+
+        #[test]
+        fn a_source_that_says_nothing_changes_nothing(config in config()) {
+            let text = config.to_json(true).to_string();
+            let full = Input::new("a", Kind::Yaml, crate::render::yaml_safe(&text).as_bytes());
+            let merged = merge(&[
+                full,
+                Input::new("b", Kind::Yaml, b"# nothing\n"),
+                Input::new("c", Kind::CommandLine, b"quiet splash"),
+                Input::new("d", Kind::Keys, b"\n"),
+                Input::new("e", Kind::Userdata, b"k3os: {install: {}}"),
+            ]);
+            prop_assert!(merged.config == config);
+            prop_assert_eq!(merged.warnings, []);
+        }
+    }
+}

@@ -87,7 +87,7 @@ impl<'a> Warnings<'a> {
         code: &'static str,
         message: impl Into<String>,
     ) {
-        if self.found.len() >= MOST {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }
@@ -98,6 +98,11 @@ impl<'a> Warnings<'a> {
             place,
             code,
         });
+    }
+
+    /// Whether more warnings are only counted: their words need not be found.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= MOST
     }
 
     /// That the whole source is skipped.

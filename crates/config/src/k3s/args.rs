@@ -104,18 +104,17 @@ pub fn parse(items: &[impl AsRef<str>]) -> Args {
             Some((name, value)) => (name, Some(value)),
             None => (name, None),
         };
-        match flag(name) {
-            Some(flag) => take(flag, value, word.item, &mut rest, &mut args),
-            None => {
-                unknown(name, word.item, &mut args);
-                // What follows is most likely its value.
-                if value.is_none()
-                    && let Some((next, others)) = rest.split_first()
-                    && !next.text.starts_with('-')
-                {
-                    rest = others;
-                }
-            }
+        if let Some(flag) = flag(name) {
+            take(flag, value, word.item, &mut rest, &mut args);
+            continue;
+        }
+        unknown(name, word.item, &mut args);
+        // What follows is most likely its value.
+        if value.is_none()
+            && let Some((next, others)) = rest.split_first()
+            && !next.text.starts_with('-')
+        {
+            rest = others;
         }
     }
     args

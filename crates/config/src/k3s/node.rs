@@ -1,7 +1,13 @@
 //! The plan of a node's configuration.
 
 use super::{Action, Input, Note, Plan, plan};
-use crate::NodeConfig;
+use crate::{
+    Hostname, NodeConfig,
+    definition::{
+        k3os::{Argument, ServerUrl, Token},
+        types::Taint,
+    },
+};
 
 /// Plans a node from its configuration. `hostname` is its name, if it is known.
 pub fn of_node(node: &NodeConfig, hostname: Option<&str>) -> Plan {
@@ -16,12 +22,12 @@ pub fn of_node(node: &NodeConfig, hostname: Option<&str>) -> Plan {
         .iter()
         .map(|(key, value)| pairs((key.as_str(), value.as_str())))
         .collect();
-    let k3s_args: Vec<_> = node.k3s_args.iter().map(|one| one.as_str()).collect();
-    let taints: Vec<_> = node.taints.iter().map(|one| one.as_str()).collect();
-    let hostname = node.hostname.as_ref().map(|one| one.as_str()).or(hostname);
+    let k3s_args: Vec<_> = node.k3s_args.iter().map(Argument::as_str).collect();
+    let taints: Vec<_> = node.taints.iter().map(Taint::as_str).collect();
+    let hostname = node.hostname.as_ref().map(Hostname::as_str).or(hostname);
     let mut plan = plan(&Input {
-        server_url: node.server_url.as_ref().map(|one| one.as_str()),
-        token: node.token.as_ref().map(|one| one.as_str()),
+        server_url: node.server_url.as_ref().map(ServerUrl::as_str),
+        token: node.token.as_ref().map(Token::as_str),
         k3s_args: &k3s_args,
         labels: &labels,
         taints: &taints,

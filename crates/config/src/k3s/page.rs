@@ -63,7 +63,7 @@ pub fn page() -> String {
             } else {
                 ""
             };
-            *first = format!("{} value{many}", first);
+            *first = format!("{first} value{many}");
         }
         let variables: Vec<String> = flag
             .variables

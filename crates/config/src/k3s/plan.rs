@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What is planned from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Input<'a> {
     /// `server_url`.
     pub server_url: Option<&'a str>,
@@ -33,20 +33,6 @@ pub struct Input<'a> {
     /// The node's name, if it is known: a `server_url` that names the node itself is where the
     /// cluster begins.
     pub hostname: Option<&'a str>,
-}
-
-impl Default for Input<'_> {
-    fn default() -> Self {
-        Self {
-            server_url: None,
-            token: None,
-            k3s_args: &[],
-            labels: &[],
-            taints: &[],
-            environment: &[],
-            hostname: None,
-        }
-    }
 }
 
 impl fmt::Debug for Input<'_> {

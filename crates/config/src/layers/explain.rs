@@ -81,9 +81,12 @@ impl Effective {
                 None => break &[],
             }
         };
-        let shown = |value: &Json, path: &str| match show_secrets {
-            true => value.clone(),
-            false => masked_at(value, path),
+        let shown = |value: &Json, path: &str| {
+            if show_secrets {
+                value.clone()
+            } else {
+                masked_at(value, path)
+            }
         };
         let whole = self.to_json(show_secrets);
         let mut origins: Vec<Origin> = origins

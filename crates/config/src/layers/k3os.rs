@@ -95,21 +95,21 @@ pub(super) fn translate(inputs: &[Input], merged: &k3os::Merged) -> Translated {
         let mut kept = key(native, theirs, value, origins.last());
         done.findings.append(&mut kept.findings);
         if !kept.keys.is_empty() {
-            done.add(origins.last(), kept);
+            done.add(origins.last(), &kept);
             continue;
         }
         if !kept.dropped {
             continue;
         }
         if let Some((origin, kept)) = below(inputs, native, theirs, origins) {
-            done.add(Some(&origin), kept);
+            done.add(Some(&origin), &kept);
         }
     }
     done
 }
 
 impl Translated {
-    fn add(&mut self, origin: Option<&k3os::Origin>, kept: KeptKey) {
+    fn add(&mut self, origin: Option<&k3os::Origin>, kept: &KeptKey) {
         let name = origin.map_or("k3OS", |origin| &origin.source);
         let at = self.layers.iter().position(|layer| layer.name == name);
         let at = at.unwrap_or_else(|| {

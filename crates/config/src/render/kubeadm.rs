@@ -263,11 +263,11 @@ fn cluster(facts: &Facts, plan: &Plan) -> Json {
             cluster[key] = json!({ "disabled": true });
         }
     }
-    let named = match &plan.action {
+    let own = match &plan.action {
         Action::Init { endpoint } => endpoint.as_ref(),
         _ => None,
     };
-    if let Some(endpoint) = named.or(facts.control_plane_endpoint.as_ref()) {
+    if let Some(endpoint) = own.or(facts.control_plane_endpoint.as_ref()) {
         cluster["controlPlaneEndpoint"] = json!(endpoint);
     }
     cluster

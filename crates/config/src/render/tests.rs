@@ -107,7 +107,8 @@ fn kubeadm_of(node: &str, facts: &Facts) -> String {
     let mut text = kubeadm_config(&node, facts).unwrap_or_else(|| "none".to_owned());
     for patch in kubeadm_patches(&node, facts) {
         if patch.path.contains("kubelet") || patch.path.contains("10") {
-            text += &format!("==> {} {:o}\n{}", patch.path, patch.mode, patch.content);
+            let (path, mode, content) = (patch.path, patch.mode, patch.content);
+            text.extend([format!("==> {path} {mode:o}\n"), content]);
         }
     }
     text

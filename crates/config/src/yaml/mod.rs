@@ -6,6 +6,7 @@
 //! of plain scalars, so that `1.30` can be understood as a version.
 
 mod dialect;
+mod indent;
 pub(crate) mod legacy;
 mod reader;
 mod resolve;

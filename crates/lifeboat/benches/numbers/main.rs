@@ -12,6 +12,7 @@ mod apply;
 mod boots;
 mod builds;
 mod command;
+mod configs;
 mod report;
 mod rows;
 
@@ -52,6 +53,9 @@ fn main() -> Result<()> {
     }
     if asked(apply::IDS) {
         apply::measure(&mut report)?;
+    }
+    if asked(configs::IDS) {
+        configs::measure(&mut report)?;
     }
     if asked(boots::IDS) {
         boots::measure(&mut report)?;

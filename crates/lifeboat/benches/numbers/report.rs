@@ -69,7 +69,7 @@ impl Report {
         fs_err::write(&path, format!("{document:#}\n"))?;
         let limit = row.map_or(String::new(), |row| format!(", at most {}", row.limit));
         let over = if kept { "" } else { "  OVER" };
-        println!("{id:<22} {median:>8.2} {unit}{limit}{over}");
+        println!("{id:<22} {median:>8.3} {unit}{limit}{over}");
         self.done.insert(id.to_owned());
         Ok(kept)
     }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Result;
-use lifeboat_node::{Applied, ApplyError, How, Status};
+use lifeboat_node::{Applied, ApplyError, How, Status, datasource};
 
 use crate::{
     cli::{ApplyArgs, NodeCommand},
@@ -30,12 +30,29 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<Exit> {
         NodeCommand::Provision => lifeboat_node::provision()?,
         NodeCommand::Run => lifeboat_node::run_commands()?,
         NodeCommand::Console => console(),
+        NodeCommand::DataSource { names } => context
+            .printer
+            .facts(&datasource::run_on_node(names)?, describe_sources)?,
     }
     Ok(Exit::Done)
 }
 
 fn console() -> ! {
     match lifeboat_node::console() {}
+}
+
+fn describe_sources(outcome: &datasource::Outcome) -> String {
+    let mut text = String::new();
+    for step in &outcome.steps {
+        let ending = format!("{:?}", step.ending).to_lowercase();
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "{ending:<10} {:7.1} s  {} {}",
+            step.seconds, step.source, step.message
+        );
+    }
+    text
 }
 
 fn describe(status: &Status) -> String {

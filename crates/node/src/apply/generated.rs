@@ -247,8 +247,8 @@ pub(super) fn host_name(name: &str, target: &mut Target<'_>, outcome: &mut Outco
     outcome.check(&format!("cannot write {HOSTS}"), written);
 }
 
-/// The text of /etc/hosts with this node's own line, 127.0.1.1, as in `rendered`; all else in it
-/// stays.
+/// The text of /etc/hosts with the lines of `rendered`: the node's own, 127.0.1.1, in place of
+/// an older one, the others where their address has no line. All else in it stays.
 fn with_own_line(text: &str, rendered: &str) -> String {
     let is_own = |line: &&str| line.split_whitespace().next() == Some("127.0.1.1");
     let own = rendered.lines().find(is_own).unwrap_or_default();
@@ -270,6 +270,12 @@ fn with_own_line(text: &str, rendered: &str) -> String {
             .position(|line| line.starts_with("127.0.0.1"))
             .map_or(0, |at| at + 1);
         lines.insert(at, own);
+    }
+    let address = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    for line in rendered.lines() {
+        if !lines.iter().any(|other| address(other) == address(line)) {
+            lines.push(line);
+        }
     }
     lines.join("\n") + "\n"
 }
@@ -346,14 +352,18 @@ mod tests {
         let own = |text: &str| with_own_line(text, &rendered);
         assert_eq!(own(""), rendered);
         assert_eq!(own(&rendered), rendered);
+        let ip6 = "::1 localhost ip6-localhost ip6-loopback\n";
         assert_eq!(
             own("127.0.0.1 localhost\n127.0.1.1 old\n10.0.0.1 nas # disk\n"),
-            "127.0.0.1 localhost\n127.0.1.1 n1.lan n1\n10.0.0.1 nas # disk\n"
+            format!("127.0.0.1 localhost\n127.0.1.1 n1.lan n1\n10.0.0.1 nas # disk\n{ip6}")
         );
         assert_eq!(
             own("127.0.0.1\tlocalhost\n::1 localhost"),
             "127.0.0.1\tlocalhost\n127.0.1.1 n1.lan n1\n::1 localhost\n"
         );
-        assert_eq!(own("127.0.1.1 a\n127.0.1.1 b\n"), "127.0.1.1 n1.lan n1\n");
+        assert_eq!(
+            own("127.0.1.1 a\n127.0.1.1 b\n"),
+            format!("127.0.1.1 n1.lan n1\n127.0.0.1 localhost\n{ip6}")
+        );
     }
 }

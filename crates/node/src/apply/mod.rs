@@ -326,7 +326,9 @@ fn fetcher(config: &NodeConfig) -> Fetcher {
 
 /// Whether a configuration has something that only the runtime phase can do.
 fn needs_runtime(config: &NodeConfig, done: &[engine::Done]) -> bool {
-    !config.run_cmd.is_empty() || done.iter().any(|done| !done.later.is_empty())
+    !config.run_cmd.is_empty()
+        || !config.data_sources.is_empty()
+        || done.iter().any(|done| !done.later.is_empty())
 }
 
 /// The host name that a configuration wants, or the one that the boot has chosen.

@@ -20,6 +20,7 @@ use source::{Found, Source};
 
 use crate::{
     apply::{self, Rancher},
+    datasource,
     init::{self, CommandLine, Mode, log, make_folder, mode},
     provision,
     report::{self, Event, State},
@@ -168,8 +169,11 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     let saved = write_file(Path::new(CONFIG), config.to_json().as_bytes(), 0o600)
         .and_then(|()| boot.save());
     boot.step("status", saved);
-    if boot.payload.is_some() && boot.mode != Mode::Rescue {
-        provision::prepare_in_background();
+    match boot.mode {
+        // It runs if the boot goes on after the shell.
+        Mode::Rescue => provision::leave_to_service("not made before the rescue shell"),
+        _ if boot.payload.is_some() => provision::prepare_in_background(),
+        _ => {}
     }
     boot.mode
 }
@@ -230,6 +234,17 @@ fn apply_configuration(boot: &mut Boot, root: &Path, config: &NodeConfig, ranche
             step: step.to_owned(),
             reason,
         });
+    }
+    if !config.data_sources.is_empty() {
+        // The service that asks them has this as its condition.
+        let names: Vec<&str> = config
+            .data_sources
+            .iter()
+            .map(|source| source.as_str())
+            .collect();
+        let text = names.join("\n") + "\n";
+        let asked = write_file(Path::new(datasource::REQUEST), text.as_bytes(), 0o644);
+        boot.step("data_sources", asked);
     }
     if applied.needs_runtime {
         let marked = write_file(Path::new(apply::NEEDED), b"", 0o644);

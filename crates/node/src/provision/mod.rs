@@ -6,6 +6,7 @@
 //! second call, when the API answers, uploads the configuration and brings the add-ons. At
 //! later boots nothing of kubeadm runs.
 
+mod address;
 mod api;
 mod dhcp;
 mod join;
@@ -15,7 +16,6 @@ mod plan;
 
 use std::{
     io,
-    net::{IpAddr, UdpSocket},
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -35,6 +35,8 @@ use crate::{
     init::log,
     report::{self, Event, State},
 };
+pub(crate) use address::address;
+use address::{ADDRESS, wait_for_address};
 use api::Api;
 use plan::{Progress, Step, Task, plan};
 
@@ -45,8 +47,6 @@ const PATH: &str = "/opt/kubernetes/current/bin";
 const KUBELET_READY: &str = "/run/lifeboat/kubelet-files";
 /// Why the files could not be made.
 const FILES_FAILED: &str = "/run/lifeboat/files-failed";
-/// How long the network may take to give an address.
-const ADDRESS: Duration = Duration::from_mins(2);
 /// How long the API server may take.
 const API: Duration = Duration::from_mins(10);
 
@@ -184,8 +184,14 @@ pub(crate) fn prepare_in_background() {
             3,
             &format!("cannot start the making of Kubernetes' files: {error}"),
         );
-        let _ = fs::write(FILES_FAILED, error.to_string());
+        leave_to_service(&error.to_string());
     }
+}
+
+/// Lets the service make the files, which waits for them otherwise.
+pub(crate) fn leave_to_service(why: &str) {
+    // If this fails, the service waits in vain for a while and then makes them.
+    let _ = fs::write(FILES_FAILED, why);
 }
 
 /// Makes all that a control plane needs to start. Done once; what an interrupted attempt left is
@@ -196,8 +202,7 @@ pub(crate) fn prepare_in_background() {
 pub fn prepare() -> Result<(), ProvisionError> {
     let made = make_files();
     if let Err(error) = &made {
-        // The service that waits for the files reads it.
-        let _ = fs::write(FILES_FAILED, error.to_string());
+        leave_to_service(&error.to_string());
     }
     made
 }
@@ -292,35 +297,6 @@ fn remove(path: &Path) -> io::Result<()> {
 fn mark(name: &str) -> Result<(), ProvisionError> {
     write_file(&Path::new(plan::MARKS).join(name), b"", 0o644)
         .doing("cannot note the progress of provisioning")
-}
-
-/// The address by which this node would leave for elsewhere, IPv4 first. Nothing is sent: a
-/// socket that is connected shows its own address.
-pub(crate) fn address() -> Option<IpAddr> {
-    ipv4_address().or_else(|| source_address("[::]:0", "[2001:db8::1]:9"))
-}
-
-fn ipv4_address() -> Option<IpAddr> {
-    source_address("0.0.0.0:0", "192.0.2.1:9")
-}
-
-/// The address from which a packet to `to`, an address for documentation, would be sent.
-fn source_address(from: &str, to: &str) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(from).ok()?;
-    socket.connect(to).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
-}
-
-/// The address for the cluster: the IPv4 one that the node has, else the one that it will be
-/// given. Router advertisements are quicker than leases, so one of IPv6 counts only when there
-/// is nothing else after a quarter of the time.
-fn wait_for_address() -> Result<IpAddr, ProvisionError> {
-    ipv4_address()
-        .or_else(|| dhcp::offered_address().map(IpAddr::V4))
-        .or_else(|| wait(ADDRESS / 4, Duration::from_millis(50), ipv4_address))
-        .or_else(|| wait(ADDRESS * 3 / 4, Duration::from_millis(50), address))
-        .ok_or(ProvisionError::NoAddress)
 }
 
 /// Asks until there is an answer or the time is over.

@@ -2,67 +2,104 @@
 
 use super::{Step, place, place_of};
 use crate::{
-    definition::{k3os::Location, node::NodeConfig, types::KeySource},
+    definition::{
+        k3os::Location,
+        node::NodeConfig,
+        types::{KeySource, Password, SshKey},
+    },
     finding::Collector,
     k3s,
+    schema::check::Path,
     yaml::{Data, Kind, Scalar, Value},
 };
+
+/// Notes what is found at some steps below a node's configuration.
+struct Notes<'a> {
+    root: &'a Value,
+    prefix: &'a str,
+    findings: &'a mut Collector,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, steps: &[Step<'_>], code: &'static str, message: &str, hint: &str) {
+        let mut path = Path::default();
+        for step in steps {
+            path = match step {
+                Step::Key(key) => path.key(key),
+                Step::Index(index) => path.index(*index),
+            };
+        }
+        self.findings.warn(
+            place(self.root, steps),
+            format!("{}{}", self.prefix, path.as_str()),
+            code,
+            message,
+            Some(hint.to_owned()),
+        );
+    }
+}
 
 /// The warnings of a node configuration; `prefix` is `node.` within a definition.
 pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut Collector) {
     kubernetes(node, root, prefix, findings);
-    let mut warn = |steps: &[Step<'_>], code, message: String, hint: &str| {
-        let mut path = prefix.to_owned();
-        for (index, step) in steps.iter().enumerate() {
-            match step {
-                Step::Key(key) if index == 0 => path.push_str(key),
-                Step::Key(key) => path.extend([".", key]),
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-            }
-        }
-        let hint = Some(hint.to_owned());
-        findings.warn(place(root, steps), path, code, message, hint);
+    let mut notes = Notes {
+        root,
+        prefix,
+        findings,
     };
-    if node
-        .password
-        .as_ref()
-        .is_some_and(|one| one.plain().is_some())
-    {
-        warn(
-            &[Step::Key("password")],
-            "plain-text-password",
-            "the password is plain text: whoever reads this file has it".to_owned(),
-            "write its hash, which `openssl passwd -6` prints",
-        );
-    }
-    for (index, user) in node.users.iter().enumerate() {
-        if user
-            .password
-            .as_ref()
-            .is_some_and(|one| one.plain().is_some())
-        {
-            warn(
-                &[
-                    Step::Key("users"),
-                    Step::Index(index),
-                    Step::Key("password"),
-                ],
+    passwords(node, &mut notes);
+    addresses(node, &mut notes);
+    modes(root, &mut notes);
+}
+
+fn passwords(node: &NodeConfig, notes: &mut Notes<'_>) {
+    let mut plain = |password: Option<&Password>, steps: &[Step<'_>]| {
+        if password.is_some_and(|one| one.plain().is_some()) {
+            notes.add(
+                steps,
                 "plain-text-password",
-                "the password is plain text: whoever reads this file has it".to_owned(),
+                "the password is plain text: whoever reads this file has it",
                 "write its hash, which `openssl passwd -6` prints",
             );
         }
+    };
+    plain(node.password.as_ref(), &[Step::Key("password")]);
+    for (index, user) in node.users.iter().enumerate() {
+        plain(
+            user.password.as_ref(),
+            &[
+                Step::Key("users"),
+                Step::Index(index),
+                Step::Key("password"),
+            ],
+        );
     }
+}
+
+/// What comes over a network that anybody between can change.
+fn addresses(node: &NodeConfig, notes: &mut Notes<'_>) {
+    const CODE: &str = "plain-http-url";
+    const HINT: &str = "use https";
+    let keys = "keys that are fetched over plain http can be replaced on the way";
+    let plain =
+        |key: &SshKey| matches!(key.source(), Some(KeySource::Url(url)) if is_plain_http(url));
     for (index, key) in node.ssh_authorized_keys.iter().enumerate() {
-        if let Some(KeySource::Url(url)) = key.source()
-            && is_plain_http(url)
-        {
-            warn(
-                &[Step::Key("ssh_authorized_keys"), Step::Index(index)],
-                "plain-http-url",
-                "keys that are fetched over plain http can be replaced on the way".to_owned(),
-                "use https",
-            );
+        if plain(key) {
+            let steps = [Step::Key("ssh_authorized_keys"), Step::Index(index)];
+            notes.add(&steps, CODE, keys, HINT);
+        }
+    }
+    for (user_index, user) in node.users.iter().enumerate() {
+        for (index, key) in user.ssh_authorized_keys.iter().enumerate() {
+            if plain(key) {
+                let steps = [
+                    Step::Key("users"),
+                    Step::Index(user_index),
+                    Step::Key("ssh_authorized_keys"),
+                    Step::Index(index),
+                ];
+                notes.add(&steps, CODE, keys, HINT);
+            }
         }
     }
     let urls = [
@@ -70,65 +107,65 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
         ("iso_url", &node.install.iso_url),
     ];
     for (key, url) in urls {
-        if url
-            .as_ref()
-            .map(Location::as_str)
-            .is_some_and(is_unprotected)
-        {
-            warn(
+        let url = url.as_ref().map(Location::as_str);
+        if url.is_some_and(is_unprotected) {
+            notes.add(
                 &[Step::Key("install"), Step::Key(key)],
-                "plain-http-url",
-                "what is fetched from there can be read and replaced on the way".to_owned(),
-                "use https",
+                CODE,
+                "what is fetched from there can be read and replaced on the way",
+                HINT,
             );
         }
     }
     for (index, source) in node.data_sources.iter().enumerate() {
         if source.parts().1.is_some_and(is_plain_http) {
-            warn(
+            notes.add(
                 &[Step::Key("data_sources"), Step::Index(index)],
-                "plain-http-url",
-                "a seed that is fetched over plain http can be replaced on the way".to_owned(),
-                "use https",
+                CODE,
+                "a seed that is fetched over plain http can be replaced on the way",
+                HINT,
             );
         }
     }
-    for index in 0..node.write_files.len() {
-        let steps = [
-            Step::Key("write_files"),
-            Step::Index(index),
-            Step::Key("permissions"),
-        ];
-        let written = root
-            .get("write_files")
-            .map(Value::items)
-            .unwrap_or_default();
-        let mode = written.get(index).and_then(|file| file.get("permissions"));
-        if let Some(Value {
+}
+
+/// Modes that are numbers to YAML.
+fn modes(root: &Value, notes: &mut Notes<'_>) {
+    let files = root.get("write_files").map(Value::items);
+    for (index, file) in files.unwrap_or_default().iter().enumerate() {
+        let Some(Value {
             data:
                 Data::Scalar(Scalar {
                     text,
                     kind: Kind::Integer(_),
                 }),
             ..
-        }) = mode
-            && text.starts_with('0')
-        {
-            let by_old = u32::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or_default();
-            let by_new = if text.starts_with("0o") {
-                by_old.to_string()
-            } else {
-                text.trim_start_matches('0').to_owned()
-            };
-            warn(
-                &steps,
-                "unquoted-octal",
-                format!(
-                    "{text} is taken as it is written, but without quotes it is a number to YAML: {by_old} by version 1.1 and {by_new} by 1.2; k3OS took its digits for the mode"
-                ),
-                &format!("quote it: `permissions: \"{text}\"`"),
-            );
+        }) = file.get("permissions")
+        else {
+            continue;
+        };
+        if !text.starts_with('0') {
+            continue;
         }
+        let old = u32::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or_default();
+        let numbers = if text.starts_with("0o") {
+            format!("the number {old}")
+        } else {
+            let new = text.trim_start_matches('0');
+            format!("the number {old} by version 1.1 and {new} by 1.2")
+        };
+        notes.add(
+            &[
+                Step::Key("write_files"),
+                Step::Index(index),
+                Step::Key("permissions"),
+            ],
+            "unquoted-octal",
+            &format!(
+                "{text} is taken as it is written, but without quotes it is a number to YAML: {numbers}; other programs take its decimal digits for the mode"
+            ),
+            &format!("quote it: `permissions: \"{text}\"`"),
+        );
     }
 }
 
