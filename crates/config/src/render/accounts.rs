@@ -12,7 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::RenderedFile;
 use crate::{
     NodeConfig,
-    definition::{system::UserConfig, types::Password},
+    definition::{
+        system::UserConfig,
+        types::{
+            Password,
+            system::{AccountPath, Gecos},
+        },
+    },
 };
 
 /// The rules of sudo for `users`.
@@ -283,9 +289,9 @@ impl<'a> Editor<'a> {
             self.add_user(user, primary)
         };
         for (field, value) in [
-            (4, user.gecos.as_ref().map(|one| one.as_str())),
-            (5, user.home.as_ref().map(|one| one.as_str())),
-            (6, user.shell.as_ref().map(|one| one.as_str())),
+            (4, user.gecos.as_ref().map(Gecos::as_str)),
+            (5, user.home.as_ref().map(AccountPath::as_str)),
+            (6, user.shell.as_ref().map(AccountPath::as_str)),
         ] {
             if let Some(value) = value {
                 self.passwd.set(name, field, value);
@@ -312,10 +318,9 @@ impl<'a> Editor<'a> {
                 ));
                 continue;
             }
-            for table in [Some(&mut self.groups), self.gshadow.as_mut()] {
-                if let Some(table) = table {
-                    join(table, group.as_str(), name);
-                }
+            join(&mut self.groups, group.as_str(), name);
+            if let Some(gshadow) = &mut self.gshadow {
+                join(gshadow, group.as_str(), name);
             }
         }
         let home = self.passwd.field(name, 5).unwrap_or_default().to_owned();

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{
     Facts, POD_SUBNET, RenderedFile, SERVICE_SUBNET, kubeadm, network::static_networks, text,
 };
-use crate::NodeConfig;
+use crate::{NodeConfig, definition::types::system::ProxyUrl};
 
 /// What is reached directly by any node: itself, its link, and the cluster's own names.
 const DIRECT: [&str; 6] = [
@@ -60,7 +60,9 @@ fn direct(node: &NodeConfig, facts: Option<&Facts>) -> String {
     if networks.is_empty() {
         PRIVATE.into_iter().for_each(&mut add);
     }
-    networks.iter().for_each(|one| add(one));
+    for network in &networks {
+        add(network);
+    }
     if let Some(hostname) = &node.hostname {
         add(hostname.as_str());
     }
@@ -97,9 +99,7 @@ fn proxies(node: &NodeConfig, facts: Option<&Facts>) -> BTreeMap<&'static str, S
     if !node.proxy.is_set() {
         return variables;
     }
-    let url = |one: &Option<crate::definition::types::system::ProxyUrl>| {
-        one.as_ref().map(|url| url.as_str().to_owned())
-    };
+    let url = |one: &Option<ProxyUrl>| one.as_ref().map(|url| url.as_str().to_owned());
     for (large, small, value) in [
         ("HTTP_PROXY", "http_proxy", url(&node.proxy.http)),
         ("HTTPS_PROXY", "https_proxy", url(&node.proxy.https)),
@@ -147,7 +147,7 @@ pub(super) fn environment_with(node: &NodeConfig, facts: Option<&Facts>) -> Vec<
     let secret = [&proxy.http, &proxy.https]
         .into_iter()
         .flatten()
-        .any(|url| url.has_credentials());
+        .any(ProxyUrl::has_credentials);
     let proxies = proxies(node, facts);
     // What the user writes as a variable is stronger than what follows from `proxy`.
     let mut logins: BTreeMap<&str, &str> = proxies

@@ -1,7 +1,7 @@
 //! Arguments of the kernel, and the add-on by which systemd-stub adds them at the next boot.
 //! Source: systemd-stub(7), UAPI.5 and Microsoft's "PE Format".
 
-use crate::NodeConfig;
+use crate::{NodeConfig, definition::types::system::KernelArgument};
 
 /// Where the add-on is on the EFI system partition: systemd-stub adds those of this folder to
 /// every kernel that it starts.
@@ -39,7 +39,11 @@ impl KernelPlan {
 
 /// Compares `kernel_args` with the running kernel's command line and the add-on that is there.
 pub fn plan_kernel_args(node: &NodeConfig, command_line: &str, addon: Option<&[u8]>) -> KernelPlan {
-    let wanted: Vec<&str> = node.kernel_args.iter().map(|one| one.as_str()).collect();
+    let wanted: Vec<&str> = node
+        .kernel_args
+        .iter()
+        .map(KernelArgument::as_str)
+        .collect();
     let running = words(command_line);
     let old = addon.map(read_addon);
     let before = match &old {

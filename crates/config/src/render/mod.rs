@@ -56,7 +56,10 @@ pub(crate) use text::yaml_safe;
 pub use units::{Installed, image_units, install_links, unit_files, unit_links};
 pub use wifi::{WPA_SUPPLICANT, wifi_files};
 
-use crate::{Cni, NodeConfig, Runtime};
+use crate::{
+    Cni, NodeConfig, Runtime,
+    definition::types::{system::Locale, units::FileSystem},
+};
 
 /// The addresses of pods, if nothing else is configured; see [`PodNetwork`].
 pub const POD_SUBNET: &str = "10.244.0.0/16";
@@ -164,7 +167,7 @@ impl std::fmt::Debug for RenderedFile {
             .field("path", &self.path)
             .field("mode", &format_args!("{:o}", self.mode));
         // What not everybody may read may be a secret.
-        if self.mode & 0o007 == 0 {
+        if self.mode & 0o004 == 0 {
             shown.finish_non_exhaustive()
         } else {
             shown.field("content", &self.content).finish()
@@ -213,14 +216,14 @@ pub fn wanted_programs(node: &NodeConfig) -> Vec<WantedProgram> {
     let kind = |wanted: &[&str]| {
         let mut mounts = node.mounts.iter();
         mounts.any(|mount| {
-            let kind = mount.kind.as_ref().map(|kind| kind.as_str());
+            let kind = mount.kind.as_ref().map(FileSystem::as_str);
             kind.is_some_and(|kind| wanted.contains(&kind))
         })
     };
     let rules = node.users.iter().filter_map(|user| user.sudo.as_ref());
     let mut rules = rules.filter_map(|sudo| sudo.rule());
     let plain = |locale: &str| locale.starts_with("C.") || matches!(locale, "C" | "POSIX");
-    let locale = node.locale.as_ref().map(|locale| locale.as_str());
+    let locale = node.locale.as_ref().map(Locale::as_str);
     add(
         !node.wifi.is_empty(),
         WPA_SUPPLICANT,

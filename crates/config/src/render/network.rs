@@ -12,7 +12,7 @@ use crate::{
         network::{Bond, BondMode, Dhcp, HashPolicy, Interface, LacpRate, Others, Route},
         types::{
             Address, Server,
-            network::{Cidr, POD_INTERFACES, SearchDomain, network_of},
+            network::{Cidr, Ipv4, Ipv6, POD_INTERFACES, SearchDomain, network_of},
         },
     },
 };
@@ -27,7 +27,7 @@ impl Ini {
     /// Begins a section.
     pub(super) fn section(&mut self, name: &str) -> &mut Self {
         let gap = if self.0.is_empty() { "" } else { "\n" };
-        let _ = write!(self.0, "{gap}[{name}]\n");
+        let _ = writeln!(self.0, "{gap}[{name}]");
         self
     }
 
@@ -288,8 +288,8 @@ fn reachable(addresses: &[Cidr], gateway: IpAddr) -> bool {
 }
 
 fn routes(file: &mut Ini, interface: &Interface) {
-    let four = interface.gateway.as_ref().map(|one| one.as_str());
-    let six = interface.gateway6.as_ref().map(|one| one.as_str());
+    let four = interface.gateway.as_ref().map(Ipv4::as_str);
+    let six = interface.gateway6.as_ref().map(Ipv6::as_str);
     for gateway in four.into_iter().chain(six) {
         file.section("Route").set("Gateway", gateway);
         let parsed = gateway.parse::<IpAddr>();

@@ -128,7 +128,9 @@ proptest! {
         }});
         if let Some((_, files)) = files(node, runtime) {
             for file in &files {
-                if file.path.ends_with(".toml") || file.path.contains("/registries.conf.d/") || file.path.contains("/crio.conf.d/") {
+                let tomls = ["hosts.toml", "config.toml", "/90-lifeboat.conf", "/20-lifeboat.conf"];
+                let places = ["/etc/containerd/", "/etc/containers/", "/etc/crio/"];
+                if tomls.iter().any(|end| file.path.ends_with(end)) && places.iter().any(|start| file.path.starts_with(start)) {
                     let read: Result<toml::Table, _> = toml::from_str(&file.content);
                     prop_assert!(read.is_ok(), "{}: {:?}\n{}", file.path, read, file.content);
                 }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value as Json, json};
 
-use super::{POLICY_REGISTRIES, RenderedFile, text};
+use super::{POLICY_REGISTRIES, RenderedFile, RenderedLink, text};
 use crate::{
     NodeConfig, Runtime,
     definition::{
         system::{RegistryAccess, RegistryTls},
-        types::system::{Endpoint, RegistryHost},
+        types::system::{
+            CertificateSource, Endpoint, PrivateKeySource, RegistryHost, RegistrySecret,
+            RegistryUser,
+        },
     },
 };
 
@@ -18,6 +21,9 @@ use crate::{
 pub const CONTAINERD_HOSTS: &str = "/etc/containerd/certs.d";
 /// The credentials that CRI-O pulls with.
 pub const CRIO_AUTH: &str = "/etc/crio/auth.json";
+
+/// The name of the file of a private key, which only root may read.
+const KEY_FILE: &str = "client.key";
 
 /// The files of `registries` for this runtime, besides credentials in its own configuration.
 pub fn registry_files(node: &NodeConfig, runtime: Runtime) -> Vec<RenderedFile> {
@@ -60,12 +66,24 @@ fn source(text: &str, folder: &str, name: &str, files: &mut Vec<RenderedFile>) -
     }
     let path = format!("{folder}/{name}");
     let content = format!("{}\n", text.trim_end());
-    files.push(if name.ends_with(".key") {
+    files.push(if name == KEY_FILE {
         RenderedFile::secret(&*path, content)
     } else {
         RenderedFile::new(&*path, content)
     });
     path
+}
+
+/// The certificates of a registry by the names that CRI-O knows.
+fn tls_files(tls: &RegistryTls) -> [(&'static str, Option<&str>); 3] {
+    [
+        ("ca.crt", tls.ca.as_ref().map(CertificateSource::as_str)),
+        (
+            "client.cert",
+            tls.cert.as_ref().map(CertificateSource::as_str),
+        ),
+        (KEY_FILE, tls.key.as_ref().map(PrivateKeySource::as_str)),
+    ]
 }
 
 /// What hosts.toml says of certificates (containerd's docs/hosts.md).
@@ -87,7 +105,7 @@ fn trust(
     if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
         let pair = [
             source(cert.as_str(), folder, "client.cert", files),
-            source(key.as_str(), folder, "client.key", files),
+            source(key.as_str(), folder, KEY_FILE, files),
         ];
         settings.insert("client".into(), json!([pair]));
     }
@@ -176,9 +194,15 @@ pub(super) fn containerd_auth(node: &NodeConfig) -> Map<String, Json> {
                 settings.insert(key.to_owned(), json!(value));
             }
         };
-        set("username", auth.username.as_ref().map(|one| one.as_str()));
-        set("password", auth.password.as_ref().map(|one| one.as_str()));
-        set("identitytoken", auth.token.as_ref().map(|one| one.as_str()));
+        set("username", auth.username.as_ref().map(RegistryUser::as_str));
+        set(
+            "password",
+            auth.password.as_ref().map(RegistrySecret::as_str),
+        );
+        set(
+            "identitytoken",
+            auth.token.as_ref().map(RegistrySecret::as_str),
+        );
         configs.insert(
             server_of(host.as_str()).to_owned(),
             json!({ "auth": settings }),
@@ -266,14 +290,8 @@ fn crio(node: &NodeConfig) -> Vec<RenderedFile> {
         let Some(tls) = &access.tls else {
             continue;
         };
-        // Unlike containerd these read a folder: a file elsewhere is not found, so links would
-        // be wanted; `registry_links` has them.
-        let texts = [
-            ("ca.crt", tls.ca.as_ref().map(|one| one.as_str())),
-            ("client.cert", tls.cert.as_ref().map(|one| one.as_str())),
-            ("client.key", tls.key.as_ref().map(|one| one.as_str())),
-        ];
-        for (name, text) in texts {
+        // CRI-O reads this folder and no other: for files elsewhere there are `registry_links`.
+        for (name, text) in tls_files(tls) {
             if let Some(text) = text {
                 source(text, &folder, name, &mut files);
             }
@@ -305,21 +323,16 @@ fn crio(node: &NodeConfig) -> Vec<RenderedFile> {
 }
 
 /// Links to certificates that the user has on the node already, where CRI-O looks for them.
-pub fn registry_links(node: &NodeConfig) -> Vec<super::RenderedLink> {
+pub fn registry_links(node: &NodeConfig) -> Vec<RenderedLink> {
     let mut links = Vec::new();
     for (host, access) in &node.registries.configs {
         let folder = format!("/etc/containers/certs.d/{}", server_of(host.as_str()));
         let Some(tls) = &access.tls else {
             continue;
         };
-        let paths = [
-            ("ca.crt", tls.ca.as_ref().map(|one| one.as_str())),
-            ("client.cert", tls.cert.as_ref().map(|one| one.as_str())),
-            ("client.key", tls.key.as_ref().map(|one| one.as_str())),
-        ];
-        for (name, path) in paths {
+        for (name, path) in tls_files(tls) {
             if let Some(path) = path.filter(|path| path.starts_with('/')) {
-                links.push(super::RenderedLink::new(format!("{folder}/{name}"), path));
+                links.push(RenderedLink::new(format!("{folder}/{name}"), path));
             }
         }
     }

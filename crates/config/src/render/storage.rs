@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use super::{RenderedFile, RenderedLink, network::Ini, text};
 use crate::{
     NodeConfig,
-    definition::system::{MountConfig, SwapConfig},
+    definition::{
+        system::{MountConfig, SwapConfig},
+        types::units::FileSystem,
+    },
     unit,
 };
 
@@ -78,7 +81,7 @@ fn in_network(mount: &MountConfig) -> bool {
         "fuse.glusterfs",
         "ocfs2",
     ];
-    let kind = mount.kind.as_ref().map(|kind| kind.as_str());
+    let kind = mount.kind.as_ref().map(FileSystem::as_str);
     kind.is_some_and(|kind| KINDS.contains(&kind)) || options(mount).contains(&"_netdev")
 }
 

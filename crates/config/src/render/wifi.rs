@@ -6,7 +6,7 @@ use super::{
     RenderedFile,
     network::{Ini, leases},
 };
-use crate::NodeConfig;
+use crate::{NodeConfig, definition::k3os::Passphrase};
 
 /// The program that joins wireless networks; it is in Debian's package `wpasupplicant`.
 pub const WPA_SUPPLICANT: &str = "/usr/sbin/wpa_supplicant";
@@ -36,7 +36,7 @@ pub fn wifi_files(node: &NodeConfig) -> Vec<RenderedFile> {
         let _ = write!(networks, "\nnetwork={{\n\tssid={name}\n\tscan_ssid=1\n");
         // The first in the list is preferred.
         let _ = writeln!(networks, "\tpriority={}", node.wifi.len() - index);
-        match wifi.passphrase.as_ref().map(|one| one.as_str()) {
+        match wifi.passphrase.as_ref().map(Passphrase::as_str) {
             None => networks.push_str("\tkey_mgmt=NONE\n"),
             Some(key) if is_raw_key(key) => {
                 let _ = write!(networks, "\tkey_mgmt=WPA-PSK WPA-PSK-SHA256\n\tpsk={key}\n");

@@ -1,7 +1,10 @@
 //! The keys for network, users, storage, registries and units: what is refused, and what the
 //! node gets.
 
-use std::process::{Command, Stdio};
+use std::{
+    fmt::Write as _,
+    process::{Command, Stdio},
+};
 
 use lifeboat_config::{
     Cni, NodeConfig, Runtime, parse_node, parse_node_with_warnings,
@@ -28,19 +31,18 @@ fn added(text: &str, runtime: Runtime) -> String {
     let node = node(text);
     let plain = render::node_files(&NodeConfig::default(), &facts(runtime));
     let files = render::node_files(&node, &facts(runtime));
-    let mut shown: String = files
-        .iter()
-        .filter(|file| !plain.contains(file))
-        .map(|file| format!("==> {} {:o}\n{}", file.path, file.mode, file.content))
-        .collect();
+    let mut shown = String::new();
+    for file in files.iter().filter(|file| !plain.contains(file)) {
+        let _ = write!(shown, "==> {} {:o}\n{}", file.path, file.mode, file.content);
+    }
     for gone in plain
         .iter()
         .filter(|file| !files.iter().any(|one| one.path == file.path))
     {
-        shown += &format!("==> {} gone\n", gone.path);
+        let _ = writeln!(shown, "==> {} gone", gone.path);
     }
     for link in render::node_links(&node) {
-        shown += &format!("--> {} to {}\n", link.path, link.target);
+        let _ = writeln!(shown, "--> {} to {}", link.path, link.target);
     }
     shown
 }
@@ -375,20 +377,19 @@ fn shells_and_scripts_read_variables_as_they_are() {
         "",
         "'\"$",
     ];
-    let variables: String = values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| format!("  V{index}: {}\n", serde_json::to_string(value).unwrap()))
-        .collect();
+    let mut variables = String::new();
+    let mut print = String::new();
+    for (index, value) in values.iter().enumerate() {
+        let value = serde_json::to_string(value).unwrap();
+        let _ = writeln!(variables, "  V{index}: {value}");
+        let _ = writeln!(print, "printf '%s\\n' \"$V{index}\"");
+    }
     let node = node(&format!("environment:\n{variables}"));
     for path in ["/etc/environment", "/etc/profile.d/90-lifeboat.sh"] {
         let file = render::environment(&node)
             .into_iter()
             .find(|file| file.path == path)
             .unwrap();
-        let print: String = (0..values.len())
-            .map(|index| format!("printf '%s\\n' \"$V{index}\"\n"))
-            .collect();
         let output = Command::new("sh")
             .args(["-euc", &format!("{}{print}", file.content)])
             .stdin(Stdio::null())

@@ -10,7 +10,7 @@ use crate::{
     definition::{
         network::{BondMode, Dhcp, Interface},
         node::NodeConfig,
-        types::network::{InterfaceName, network_of, of_pods},
+        types::network::{InterfaceName, Ipv4, Ipv6, network_of, of_pods},
     },
     finding::{Collector, did_you_mean, nearest},
     yaml::Value,
@@ -61,6 +61,7 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
             names.insert(name, index);
         }
         one(interface, &at, &mut report);
+        bond(interface, &at, &mut report);
     }
     members(interfaces, &names, &mut report);
     links(interfaces, &names, &mut report);
@@ -118,15 +119,16 @@ fn one(interface: &Interface, at: &str, report: &mut Report<'_>) {
             );
         }
     }
-    if let Some(device) = &interface.device {
-        if device.mac.is_none() && device.driver.is_none() {
-            report.error(
-                &format!("{at}.match"),
-                "missing-key",
-                "needs `mac` or `driver`".to_owned(),
-                None,
-            );
-        }
+    if let Some(device) = &interface.device
+        && device.mac.is_none()
+        && device.driver.is_none()
+    {
+        report.error(
+            &format!("{at}.match"),
+            "missing-key",
+            "needs `mac` or `driver`".to_owned(),
+            None,
+        );
     }
     if interface.name.is_pattern() && !interface.addresses.is_empty() {
         report.warn(
@@ -136,6 +138,19 @@ fn one(interface: &Interface, at: &str, report: &mut Report<'_>) {
             "name the interface, or find it by its MAC address",
         );
     }
+    if interface.mtu.is_some_and(|mtu| mtu < 1280) && wants_ipv6(interface) {
+        report.error(
+            &format!("{at}.mtu"),
+            "out-of-range",
+            "IPv6 needs at least 1280".to_owned(),
+            None,
+        );
+    }
+}
+
+/// What a bond says about itself.
+fn bond(interface: &Interface, at: &str, report: &mut Report<'_>) {
+    let name = interface.name.as_str();
     if let Some(bond) = &interface.bond {
         if let Some(primary) = &bond.primary
             && !bond.members.contains(primary)
@@ -167,14 +182,6 @@ fn one(interface: &Interface, at: &str, report: &mut Report<'_>) {
                 );
             }
         }
-    }
-    if interface.mtu.is_some_and(|mtu| mtu < 1280) && wants_ipv6(interface) {
-        report.error(
-            &format!("{at}.mtu"),
-            "out-of-range",
-            "IPv6 needs at least 1280".to_owned(),
-            None,
-        );
     }
 }
 
@@ -345,14 +352,8 @@ fn addresses(interfaces: &[Interface], report: &mut Report<'_>) {
             })
         };
         let gateways = [
-            (
-                "gateway",
-                interface.gateway.as_ref().map(|one| one.as_str()),
-            ),
-            (
-                "gateway6",
-                interface.gateway6.as_ref().map(|one| one.as_str()),
-            ),
+            ("gateway", interface.gateway.as_ref().map(Ipv4::as_str)),
+            ("gateway6", interface.gateway6.as_ref().map(Ipv6::as_str)),
         ];
         for (key, gateway) in gateways {
             let Some(Ok(gateway)) = gateway.map(str::parse::<IpAddr>) else {

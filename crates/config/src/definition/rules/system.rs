@@ -54,6 +54,9 @@ impl Report<'_> {
     }
 }
 
+/// x86's `COMMAND_LINE_SIZE` is 2048, and the image has arguments of its own.
+const MOST_ARGUMENTS: usize = 1024;
+
 /// The rules of these keys; `prefix` is `node.` within a definition.
 pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut Collector) {
     let mut report = Report {
@@ -75,8 +78,6 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
     for (index, unit) in node.systemd.units.iter().enumerate() {
         one_unit(unit, &format!("systemd.units[{index}]"), &mut report);
     }
-    // x86's COMMAND_LINE_SIZE is 2048, and the image has arguments of its own.
-    const MOST_ARGUMENTS: usize = 1024;
     let length: usize = node
         .kernel_args
         .iter()

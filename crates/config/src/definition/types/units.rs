@@ -180,11 +180,13 @@ fn dropin_name(text: &str) -> Checked {
         shown(text)
     ));
     let fixed = format!("{text}.conf");
-    Err(if !text.ends_with(".conf") && dropin_name(&fixed).is_ok() {
-        refusal.hint(format!("systemd reads it as {fixed}"))
-    } else {
-        refusal
-    })
+    Err(
+        if text.strip_suffix(".conf").is_none() && dropin_name(&fixed).is_ok() {
+            refusal.hint(format!("systemd reads it as {fixed}"))
+        } else {
+            refusal
+        },
+    )
 }
 
 fn unit_text(text: &str) -> Checked {
