@@ -15,6 +15,7 @@ mod files;
 mod generated;
 mod journal;
 mod kernel;
+mod kernel_args;
 mod keys;
 mod proxy;
 mod reload;
@@ -236,7 +237,10 @@ impl Work<'_> {
             Step::Sysctls => kernel::settings(target, outcome),
             Step::Network => generated::resolver(target, outcome),
             Step::Certificates => generated::authorities(config, target, outcome),
-            Step::System => generated::image_units(config, target, outcome),
+            Step::System => {
+                generated::image_units(config, target, outcome);
+                kernel_args::apply(config, target, outcome);
+            }
             Step::Kubernetes => {
                 if let Some(facts) = job.facts {
                     generated::first_subnet(config, facts, target, outcome);

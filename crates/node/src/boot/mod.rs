@@ -240,7 +240,7 @@ fn apply_configuration(boot: &mut Boot, root: &Path, config: &NodeConfig, ranche
         let names: Vec<&str> = config
             .data_sources
             .iter()
-            .map(|source| source.as_str())
+            .map(lifeboat_config::definition::k3os::DataSource::as_str)
             .collect();
         let text = names.join("\n") + "\n";
         let asked = write_file(Path::new(datasource::REQUEST), text.as_bytes(), 0o644);

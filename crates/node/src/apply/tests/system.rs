@@ -266,3 +266,25 @@ fn authorities_are_added_to_those_of_the_image_and_go_again() {
     node.apply(Phase::Runtime, &NodeConfig::default());
     assert_eq!(node.read(BUNDLE), image);
 }
+
+#[test]
+fn arguments_of_the_kernel_are_an_add_on_for_the_next_start() {
+    let node = Node::new();
+    node.write("proc/cmdline", "quiet\n");
+    let wanted = config(json!({"kernel_args": ["mitigations=off", "quiet"]}));
+    let failed = failures(&node.apply(Phase::Boot, &wanted), Step::System);
+    assert_eq!(failed, ["kernel_args cannot be written: no boot partition"]);
+    let esp = node.path("esp");
+    fs::create_dir_all(&esp).unwrap();
+    *node.kernel.boot.lock().unwrap() = Some(esp);
+    assert!(failures(&node.apply(Phase::Boot, &wanted), Step::System).is_empty());
+    let addon = node.path("esp/loader/addons/lifeboat.addon.efi");
+    let text = lifeboat_config::render::read_addon(&fs::read(&addon).unwrap()).unwrap();
+    assert_eq!(text, "mitigations=off quiet");
+    // The partition is not even looked at while nothing changes.
+    *node.kernel.boot.lock().unwrap() = None;
+    assert!(failures(&node.apply(Phase::Runtime, &wanted), Step::System).is_empty());
+    *node.kernel.boot.lock().unwrap() = Some(node.path("esp"));
+    node.apply(Phase::Boot, &NodeConfig::default());
+    assert!(!addon.exists());
+}
