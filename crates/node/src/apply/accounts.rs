@@ -2,13 +2,19 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
-use lifeboat_config::NodeConfig;
+use lifeboat_config::{
+    NodeConfig,
+    definition::{system::UserConfig, types::Password},
+    render::{self, Accounts, Numbers},
+};
 
 use super::{crypt, engine::Outcome, state::NewFile, target::Target};
 
 /// k3OS' one user.
 pub(super) const RANCHER: &str = "rancher";
 const RANCHER_ID: u32 = 1000;
+/// Numbers that users have got, for all boots.
+const NUMBERS: &str = "/var/lib/lifeboat/accounts.json";
 
 /// Numbers of users and groups.
 #[derive(Debug, Default)]
@@ -79,6 +85,68 @@ impl Names {
         users
             .find(|(_, (known, _))| *known == uid)
             .map(|(name, _)| name.as_str())
+    }
+}
+
+/// Whether a user of the configuration stands where k3OS' would.
+pub(super) fn is_ranchers(user: &UserConfig) -> bool {
+    user.name.as_str() == RANCHER || user.uid == Some(RANCHER_ID)
+}
+
+/// Makes the users and groups of the configuration, and their home folders.
+pub(super) fn users(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
+    const FILES: [(&str, u32); 4] = [
+        ("/etc/passwd", 0o644),
+        ("/etc/group", 0o644),
+        ("/etc/shadow", 0o640),
+        ("/etc/gshadow", 0o640),
+    ];
+    if config.users.is_empty() && config.groups.is_empty() {
+        return;
+    }
+    let [passwd, group, shadow, gshadow] = FILES.map(|(path, _)| target.text(path));
+    let now = Accounts {
+        passwd,
+        group,
+        shadow,
+        gshadow,
+    };
+    let kept: Numbers = serde_json::from_str(&target.text(NUMBERS)).unwrap_or_default();
+    let hashed = |password: &Password| match (password.hash(), password.plain()) {
+        (Some(hash), _) => Some(hash.to_owned()),
+        // A salt is random: what fits already stays.
+        (None, Some(plain)) => now
+            .shadow
+            .lines()
+            .filter_map(|line| line.split(':').nth(1))
+            .find(|hash| crypt::fits(plain, hash))
+            .map(str::to_owned)
+            .or_else(|| crypt::hash(plain).ok()),
+        (None, None) => None,
+    };
+    let plan = render::plan_accounts(config, &now, &kept, &hashed);
+    outcome.failures.extend(plan.problems);
+    // Before the accounts: a number that is in use must not be forgotten.
+    if plan.numbers != kept {
+        let text = serde_json::to_string_pretty(&plan.numbers).unwrap_or_default();
+        let done = target.put(NUMBERS, NewFile::new(text, 0o600));
+        outcome.check("cannot keep the numbers of users", done);
+    }
+    let Accounts {
+        passwd,
+        group,
+        shadow,
+        gshadow,
+    } = plan.accounts;
+    for ((path, mode), text) in FILES.into_iter().zip([passwd, group, shadow, gshadow]) {
+        if text != target.text(path) {
+            let done = put_like(target, path, text, mode);
+            outcome.check(&format!("cannot write {path}"), done);
+        }
+    }
+    for home in plan.homes {
+        let done = target.folder(&home.path, 0o700, (home.uid, home.gid));
+        outcome.check(&format!("cannot make {}", home.path), done);
     }
 }
 

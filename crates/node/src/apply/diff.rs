@@ -60,6 +60,12 @@ impl Secrets {
                 .any(|word| name.contains(word));
             secret.then(|| value.as_str().to_owned())
         }));
+        secrets.extend(config.registries.configs.values().flat_map(|access| {
+            let auth = access.auth.as_ref();
+            let texts = auth.map(|auth| [auth.password.as_ref(), auth.token.as_ref()]);
+            let texts = texts.into_iter().flatten().flatten();
+            texts.map(|text| text.as_str().to_owned())
+        }));
         // Anything shorter would hide half of the text.
         secrets.retain(|secret| secret.len() >= 4);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));

@@ -11,6 +11,8 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
+use super::proxy::Proxies;
+
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 5;
 
@@ -75,7 +77,10 @@ impl Default for Patience {
 /// Fetches by http and https.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    agent: Agent,
+    direct: Agent,
+    /// For URLs of http, then for those of https.
+    proxied: [Agent; 2],
+    proxies: Proxies,
     patience: Patience,
     /// Where the keys of GitHub's users are.
     pub github: String,
@@ -86,7 +91,7 @@ pub(crate) struct Fetcher {
 impl Fetcher {
     /// A fetcher that trusts the authorities in this PEM text, or those of Mozilla if it has
     /// none.
-    pub fn new(authorities: &[u8], proxy: Option<&str>, patience: Patience) -> Self {
+    pub fn new(authorities: &[u8], proxies: &Proxies, patience: Patience) -> Self {
         let authorities: Vec<Certificate<'static>> = parse_pem(authorities)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -98,18 +103,23 @@ impl Fetcher {
         } else {
             RootCerts::new_with_certs(&authorities)
         };
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(patience.timeout))
-            .timeout_connect(Some(patience.timeout / 2))
-            .user_agent(concat!("lifeboat/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .proxy(proxy.and_then(|proxy| Proxy::new(proxy).ok()))
-            .build()
-            .new_agent();
+        let tls = TlsConfig::builder().root_certs(roots).build();
+        let agent = |proxy: Option<&str>| {
+            Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_global(Some(patience.timeout))
+                .timeout_connect(Some(patience.timeout / 2))
+                .user_agent(concat!("lifeboat/", env!("CARGO_PKG_VERSION")))
+                .tls_config(tls.clone())
+                .proxy(proxy.and_then(|proxy| Proxy::new(proxy).ok()))
+                .build()
+                .new_agent()
+        };
         Self {
-            agent,
+            direct: agent(None),
+            proxied: [&proxies.http, &proxies.https].map(|proxy| agent(proxy.as_deref())),
+            proxies: proxies.clone(),
             patience,
             github: "https://github.com".to_owned(),
             gitlab: "https://gitlab.com".to_owned(),
@@ -141,11 +151,19 @@ impl Fetcher {
         }
     }
 
+    fn agent(&self, url: &Uri) -> &Agent {
+        if self.proxies.is_direct(url.host().unwrap_or_default()) {
+            &self.direct
+        } else {
+            &self.proxied[usize::from(url.scheme_str() == Some("https"))]
+        }
+    }
+
     fn once(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
         let mut url = url.parse::<Uri>().map_err(|_| FetchError::Url)?;
         for _ in 0..=MOST_REDIRECTS {
             let mut response = self
-                .agent
+                .agent(&url)
                 .get(&url)
                 .call()
                 .map_err(|error| explain(&error))?;

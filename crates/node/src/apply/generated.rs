@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lifeboat_config::{
     Cni, NodeConfig,
-    render::{self, Facts, RenderedFile},
+    render::{self, Facts, RenderedFile, RenderedLink},
 };
 
 use super::{
@@ -30,20 +30,55 @@ const LIST: &str = "/run/lifeboat/generated";
 #[derive(Debug)]
 pub(super) struct Generated {
     files: Vec<(Step, RenderedFile)>,
+    links: Vec<(Step, RenderedLink)>,
+    /// Programs that some step needs and the image lacks.
+    lacks: Vec<(Step, String)>,
 }
 
 impl Generated {
     /// Renders a configuration. Without a payload there are only the operating system's files.
-    pub fn render(config: &NodeConfig, facts: Option<&Facts>, hostname: &str) -> Self {
-        let files = match facts {
-            Some(facts) => render::node_files(config, facts),
-            None => operating_system_files(config, hostname),
+    pub fn render(
+        config: &NodeConfig,
+        facts: Option<&Facts>,
+        hostname: &str,
+        target: &Target<'_>,
+    ) -> Self {
+        let mut files = if let Some(facts) = facts {
+            render::node_files(config, facts)
+        } else {
+            let mut files = render::operating_system_files(config, hostname);
+            files.extend(render::module_files(config, Cni::None));
+            files
         };
+        files.extend(render::sudo_file(config));
+        let mut links = render::node_links(config);
+        links.extend(enabled_units(config, target));
+        // Where there are both, the link is right.
+        files.retain(|file| links.iter().all(|link| link.path != file.path));
+        let lacks = render::wanted_programs(config)
+            .into_iter()
+            .filter(|program| !target.root().exists(program.path))
+            .map(|program| {
+                let step = match program.key {
+                    "wifi" => Step::Network,
+                    "users" => Step::Accounts,
+                    _ => Step::System,
+                };
+                let (key, path, package) = (program.key, program.path, program.package);
+                let reason = format!("{key} needs {path}: add {package} to image.packages");
+                (step, reason)
+            })
+            .collect();
         Self {
             files: files
                 .into_iter()
                 .map(|file| (step_of(&file.path), file))
                 .collect(),
+            links: links
+                .into_iter()
+                .map(|link| (step_of(&link.path), link))
+                .collect(),
+            lacks,
         }
     }
 
@@ -59,6 +94,13 @@ impl Generated {
             }
             let done = target.generate(&file.path, file.content.as_bytes(), file.mode);
             outcome.check(&format!("cannot write {}", file.path), done);
+        }
+        for (_, link) in self.links.iter().filter(|(of, _)| *of == step) {
+            let done = target.generate_link(&link.path, &link.target);
+            outcome.check(&format!("cannot write {}", link.path), done);
+        }
+        for (_, reason) in self.lacks.iter().filter(|(of, _)| *of == step) {
+            outcome.fail(reason.as_str());
         }
         self.retire(step, target, outcome);
     }
@@ -77,7 +119,8 @@ impl Generated {
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|(_, file)| file.path.as_str())
+        let files = self.files.iter().map(|(_, file)| file.path.as_str());
+        files.chain(self.links.iter().map(|(_, link)| link.path.as_str()))
     }
 
     /// Notes what is generated now.
@@ -107,7 +150,15 @@ fn step_of(path: &str) -> Step {
         "/var/lib/iwd",
     ]) {
         Step::Network
-    } else if starts(&["/etc/environment", "/etc/systemd/system.conf.d/"]) {
+    } else if starts(&["/etc/sudoers.d/"]) {
+        Step::Accounts
+    } else if starts(&["/etc/ssl/"]) {
+        Step::Certificates
+    } else if starts(&[
+        "/etc/environment",
+        "/etc/profile.d/",
+        "/etc/systemd/system.conf.d/",
+    ]) {
         Step::Environment
     } else if starts(&[
         "/etc/kubernetes",
@@ -123,21 +174,66 @@ fn step_of(path: &str) -> Step {
     }
 }
 
-fn operating_system_files(config: &NodeConfig, hostname: &str) -> Vec<RenderedFile> {
-    let file = |path: &str, content: String| RenderedFile {
-        path: path.to_owned(),
-        mode: 0o644,
-        content,
+/// The links of the image's units that the configuration enables.
+fn enabled_units(config: &NodeConfig, target: &Target<'_>) -> Vec<RenderedLink> {
+    let mut links = Vec::new();
+    let enabled = render::image_units(config)
+        .into_iter()
+        .filter(|(_, enabled)| *enabled);
+    let mut names: Vec<String> = enabled.map(|(name, _)| name.to_string()).collect();
+    let mut at = 0;
+    // Units may name others that are enabled with them, and those again.
+    while let Some(name) = names.get(at).cloned() {
+        at += 1;
+        let Some(installed) = installed(&name, target) else {
+            continue;
+        };
+        links.extend(installed.links);
+        for also in installed.also {
+            if !names.contains(&also) {
+                names.push(also);
+            }
+        }
+    }
+    links
+}
+
+/// What the `[Install]` section of a unit of the image says; none if there is no such unit.
+fn installed(name: &str, target: &Target<'_>) -> Option<render::Installed> {
+    let file = match name.split_once('@') {
+        Some((stem, rest)) => format!("{stem}@.{}", rest.rsplit_once('.')?.1),
+        None => name.to_owned(),
     };
-    let mut files = vec![
-        file(HOSTNAME, format!("{hostname}\n")),
-        file(HOSTS, render::hosts(hostname)),
-        file(SETTINGS, render::sysctls(config)),
-    ];
-    files.extend(render::module_files(config, Cni::None));
-    files.extend(render::network_files(config));
-    files.extend(render::environment(config));
-    files
+    ["/etc/systemd/system", "/usr/lib/systemd/system"]
+        .iter()
+        .map(|folder| format!("{folder}/{file}"))
+        .find(|path| target.root().exists(path))
+        .map(|path| render::install_links(name, &path, &target.text(&path)))
+}
+
+/// Units of the image that the configuration wants or does not want.
+pub(super) fn image_units(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
+    for (name, enabled) in render::image_units(config) {
+        let Some(installed) = installed(name.as_str(), target) else {
+            outcome.fail(format!("there is no unit {name} to enable or disable"));
+            continue;
+        };
+        // Those that are enabled are links like others.
+        for link in installed.links.iter().filter(|_| !enabled) {
+            let done = target.retire(&link.path);
+            outcome.check(&format!("cannot disable {name}"), done);
+        }
+    }
+}
+
+/// The authorities that all programs trust: those of the image and of the configuration.
+pub(super) fn authorities(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
+    let before = target.text(render::CA_BUNDLE);
+    let after = render::ca_bundle(&before, config);
+    if after != before {
+        let done = target.generate(render::CA_BUNDLE, after, 0o644);
+        outcome.check("cannot add the authorities", done);
+    }
 }
 
 /// The host name: in the kernel, in /etc/hostname and as a line of /etc/hosts.
@@ -151,8 +247,8 @@ pub(super) fn host_name(name: &str, target: &mut Target<'_>, outcome: &mut Outco
     outcome.check(&format!("cannot write {HOSTS}"), written);
 }
 
-/// The text of /etc/hosts with this node's own line, 127.0.1.1, as in `rendered`; all else in it
-/// stays.
+/// The text of /etc/hosts with the lines of `rendered`: the node's own, 127.0.1.1, in place of
+/// an older one, the others where their address has no line. All else in it stays.
 fn with_own_line(text: &str, rendered: &str) -> String {
     let is_own = |line: &&str| line.split_whitespace().next() == Some("127.0.1.1");
     let own = rendered.lines().find(is_own).unwrap_or_default();
@@ -174,6 +270,12 @@ fn with_own_line(text: &str, rendered: &str) -> String {
             .position(|line| line.starts_with("127.0.0.1"))
             .map_or(0, |at| at + 1);
         lines.insert(at, own);
+    }
+    let address = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    for line in rendered.lines() {
+        if !lines.iter().any(|other| address(other) == address(line)) {
+            lines.push(line);
+        }
     }
     lines.join("\n") + "\n"
 }
@@ -250,14 +352,18 @@ mod tests {
         let own = |text: &str| with_own_line(text, &rendered);
         assert_eq!(own(""), rendered);
         assert_eq!(own(&rendered), rendered);
+        let ip6 = "::1 localhost ip6-localhost ip6-loopback\n";
         assert_eq!(
             own("127.0.0.1 localhost\n127.0.1.1 old\n10.0.0.1 nas # disk\n"),
-            "127.0.0.1 localhost\n127.0.1.1 n1.lan n1\n10.0.0.1 nas # disk\n"
+            format!("127.0.0.1 localhost\n127.0.1.1 n1.lan n1\n10.0.0.1 nas # disk\n{ip6}")
         );
         assert_eq!(
             own("127.0.0.1\tlocalhost\n::1 localhost"),
             "127.0.0.1\tlocalhost\n127.0.1.1 n1.lan n1\n::1 localhost\n"
         );
-        assert_eq!(own("127.0.1.1 a\n127.0.1.1 b\n"), "127.0.1.1 n1.lan n1\n");
+        assert_eq!(
+            own("127.0.1.1 a\n127.0.1.1 b\n"),
+            format!("127.0.1.1 n1.lan n1\n127.0.0.1 localhost\n{ip6}")
+        );
     }
 }

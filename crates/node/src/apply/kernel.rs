@@ -1,6 +1,6 @@
 //! The kernel: its modules, its settings, its host name.
 
-use std::{collections::BTreeMap, fmt, io};
+use std::{collections::BTreeMap, fmt, io, path::Path};
 
 use fs_err as fs;
 
@@ -19,6 +19,8 @@ pub(crate) trait Kernel: fmt::Debug + Sync {
     fn host_name(&self) -> String;
     /// Sets the host name.
     fn set_host_name(&self, name: &str) -> io::Result<()>;
+    /// Does something in the partition that the next kernel is started from.
+    fn with_boot_partition(&self, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()>;
     /// Loads the module in this file. One that is loaded is no error.
     fn load(&self, file: fs::File, parameters: &str, packed: sys::Compression) -> io::Result<()>;
 }
@@ -35,6 +37,10 @@ impl Kernel for Running {
     fn host_name(&self) -> String {
         let name = rustix::system::uname();
         name.nodename().to_string_lossy().into_owned()
+    }
+
+    fn with_boot_partition(&self, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+        super::kernel_args::on_boot_partition(work)
     }
 
     fn set_host_name(&self, name: &str) -> io::Result<()> {
@@ -60,6 +66,10 @@ impl Kernel for Deaf {
     }
 
     fn set_host_name(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn with_boot_partition(&self, _: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
         Ok(())
     }
 

@@ -67,6 +67,7 @@ pub(super) fn apply(
         .filter_map(|key| url(key, fetcher))
         .collect();
     let found = fetched(&urls, fetcher, target, outcome);
+    let mut texts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for login in logins {
         let mut wanted = Vec::new();
         for key in login.keys {
@@ -75,7 +76,17 @@ pub(super) fn apply(
                 Some(url) => wanted.extend(found.get(&url).into_iter().flatten().cloned()),
             }
         }
-        write(login.user, &wanted, others, target, outcome);
+        // A user may be listed twice: root, whose keys are those of the node.
+        texts.entry(login.user).or_default().extend(wanted);
+    }
+    for (user, wanted) in &texts {
+        write(user, wanted, others, target, outcome);
+    }
+    for user in target.root().names(KEYS) {
+        if !texts.contains_key(user.as_str()) {
+            let removed = target.retire(&format!("{KEYS}/{user}"));
+            outcome.check(&format!("cannot take the keys of {user} away"), removed);
+        }
     }
     for name in target.root().names(CACHE) {
         if !urls.iter().any(|url| cache_name(url) == name) {

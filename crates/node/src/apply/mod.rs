@@ -15,7 +15,9 @@ mod files;
 mod generated;
 mod journal;
 mod kernel;
+mod kernel_args;
 mod keys;
+mod proxy;
 mod reload;
 mod root;
 mod runtime;
@@ -28,7 +30,10 @@ mod verb;
 
 use std::{path::Path, time::Duration};
 
-use lifeboat_config::{NodeConfig, render::Facts};
+use lifeboat_config::{
+    NodeConfig,
+    render::{self, Facts},
+};
 
 use crate::boot;
 use commands::Shell;
@@ -37,6 +42,7 @@ use fetch::Fetcher;
 use files::Contents;
 use generated::Generated;
 use keys::{Login, Others};
+use proxy::Proxies;
 use root::Root;
 use target::Target;
 
@@ -46,8 +52,6 @@ pub use verb::{Applied, AppliedStep, ApplyError, How, apply, confirm, revert};
 
 /// The longest that a command may hold up a boot.
 const HOLDS_UP: Duration = Duration::from_mins(10);
-/// Authorities that the node trusts.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Whether there is k3OS' login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +102,7 @@ fn phase(
     let work = Work {
         job,
         phase,
-        generated: Generated::render(job.config, job.facts, job.hostname),
+        generated: Generated::render(job.config, job.facts, job.hostname, target),
         contents,
     };
     engine::run(
@@ -205,9 +209,11 @@ impl Work<'_> {
         match step {
             Step::Hostname => generated::host_name(job.hostname, target, outcome),
             Step::Accounts => {
-                if job.rancher == Rancher::Wanted {
+                if self.has_rancher() {
                     accounts::rancher(target, outcome);
                 }
+                accounts::users(config, target, outcome);
+                self.generated.write(step, self.phase, target, outcome);
             }
             Step::Password => self.password(target, outcome),
             Step::Consoles => generated::consoles(config, target, outcome),
@@ -230,6 +236,11 @@ impl Work<'_> {
             Step::Modules => kernel::modules(target, outcome),
             Step::Sysctls => kernel::settings(target, outcome),
             Step::Network => generated::resolver(target, outcome),
+            Step::Certificates => generated::authorities(config, target, outcome),
+            Step::System => {
+                generated::image_units(config, target, outcome);
+                kernel_args::apply(config, target, outcome);
+            }
             Step::Kubernetes => {
                 if let Some(facts) = job.facts {
                     generated::first_subnet(config, facts, target, outcome);
@@ -241,13 +252,20 @@ impl Work<'_> {
         }
     }
 
+    /// Whether k3OS' login is made: not where `users` has one of that name or number.
+    fn has_rancher(&self) -> bool {
+        let mut users = self.job.config.users.iter();
+        self.job.rancher == Rancher::Wanted && !users.any(accounts::is_ranchers)
+    }
+
     fn password(&self, target: &mut Target<'_>, outcome: &mut Outcome) {
         if self.job.config.password.is_none() && self.phase == Phase::Boot {
             accounts::lock_root(target, outcome);
         }
-        let users: &[&str] = match self.job.rancher {
-            Rancher::Wanted => &["root", accounts::RANCHER],
-            Rancher::Absent => &["root"],
+        let users: &[&str] = if self.has_rancher() {
+            &["root", accounts::RANCHER]
+        } else {
+            &["root"]
         };
         accounts::password(self.job.config, users, target, outcome);
     }
@@ -256,12 +274,17 @@ impl Work<'_> {
         let config = self.job.config;
         let keys = &config.ssh_authorized_keys;
         let mut logins = vec![Login { user: "root", keys }];
-        if self.job.rancher == Rancher::Wanted {
+        if self.has_rancher() {
             logins.push(Login {
                 user: accounts::RANCHER,
                 keys,
             });
         }
+        // Who lists root as a user gives it more keys.
+        logins.extend(config.users.iter().map(|user| Login {
+            user: user.name.as_str(),
+            keys: &user.ssh_authorized_keys,
+        }));
         let others = if config.ssh_keys_exclusive {
             Others::Go
         } else {
@@ -295,21 +318,21 @@ impl Work<'_> {
 
 /// A fetcher as this node's configuration wants it.
 fn fetcher(config: &NodeConfig) -> Fetcher {
-    let authorities = fs_err::read(AUTHORITIES).unwrap_or_default();
-    let variable = |names: [&str; 2]| {
-        config.environment.iter().find_map(|(name, value)| {
-            let name = name.as_str();
-            names.contains(&name).then(|| value.as_str())
-        })
-    };
-    let proxy =
-        variable(["https_proxy", "HTTPS_PROXY"]).or_else(|| variable(["http_proxy", "HTTP_PROXY"]));
-    Fetcher::new(&authorities, proxy, fetch::Patience::default())
+    let trusted = fs_err::read_to_string(render::CA_BUNDLE).unwrap_or_default();
+    // Those that are about to be trusted, too.
+    let trusted = render::ca_bundle(&trusted, config);
+    Fetcher::new(
+        trusted.as_bytes(),
+        &Proxies::of(config),
+        fetch::Patience::default(),
+    )
 }
 
 /// Whether a configuration has something that only the runtime phase can do.
 fn needs_runtime(config: &NodeConfig, done: &[engine::Done]) -> bool {
-    !config.run_cmd.is_empty() || done.iter().any(|done| !done.later.is_empty())
+    !config.run_cmd.is_empty()
+        || !config.data_sources.is_empty()
+        || done.iter().any(|done| !done.later.is_empty())
 }
 
 /// The host name that a configuration wants, or the one that the boot has chosen.

@@ -104,6 +104,14 @@ impl<'k> Target<'k> {
         self.put(path, NewFile::new(bytes, mode))
     }
 
+    /// Puts a symbolic link that Lifeboat generates, unless the user has a file of their own there.
+    pub fn generate_link(&mut self, path: &str, to: &str) -> io::Result<()> {
+        if self.is_claimed(path) {
+            return Ok(());
+        }
+        self.link(path, to)
+    }
+
     /// Removes a file that Lifeboat has generated at other times, unless it is the user's own.
     pub fn retire(&mut self, path: &str) -> io::Result<()> {
         if self.is_claimed(path) {

@@ -2,8 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::Path,
 };
+
+use fs_err as fs;
 
 use crate::sys;
 
@@ -189,6 +192,24 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern[at..].iter().all(|letter| *letter == b'*')
+}
+
+/// Loads modules of the folder of the running kernel, with what they need.
+///
+/// # Errors
+/// Of the first file that cannot be read or loaded.
+pub fn load<'a>(folder: &Path, wanted: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let catalogue = Catalogue {
+        dependencies: Dependencies::parse(&read("modules.dep")),
+        aliases: &|| read("modules.alias"),
+        builtin: &|| read("modules.builtin"),
+    };
+    for file in catalogue.plan(wanted).files {
+        let open = fs::File::open(folder.join(&file))?;
+        sys::load_module(open.file(), "", compressed(&file))?;
+    }
+    Ok(())
 }
 
 /// How the file of a module is packed.

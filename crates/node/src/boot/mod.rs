@@ -237,6 +237,17 @@ fn apply_configuration(boot: &mut Boot, root: &Path, config: &NodeConfig, ranche
             reason,
         });
     }
+    if !config.data_sources.is_empty() {
+        // The service that asks them has this as its condition.
+        let names: Vec<&str> = config
+            .data_sources
+            .iter()
+            .map(lifeboat_config::definition::k3os::DataSource::as_str)
+            .collect();
+        let text = names.join("\n") + "\n";
+        let asked = write_file(Path::new(datasource::REQUEST), text.as_bytes(), 0o644);
+        boot.step("data_sources", asked);
+    }
     if applied.needs_runtime {
         let marked = write_file(Path::new(apply::NEEDED), b"", 0o644);
         boot.step("runtime", marked);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sha2::Digest as _;
 
 use super::{
-    super::fetch::Patience,
+    super::{fetch::Patience, proxy::Proxies},
     server::{Answer, Server},
     *,
 };
@@ -20,7 +20,7 @@ fn fetcher(server: &Server) -> Fetcher {
         timeout: Duration::from_millis(500),
         total: Duration::from_secs(20),
     };
-    let mut fetcher = Fetcher::new(b"", None, patience);
+    let mut fetcher = Fetcher::new(b"", &Proxies::default(), patience);
     fetcher.github = server.url("/github");
     fetcher.gitlab = server.url("/gitlab");
     fetcher

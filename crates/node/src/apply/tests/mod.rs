@@ -35,6 +35,7 @@ use crate::sys;
 struct Noting {
     name: Mutex<String>,
     loaded: Mutex<Vec<String>>,
+    boot: Mutex<Option<PathBuf>>,
 }
 
 impl Kernel for Noting {
@@ -49,6 +50,13 @@ impl Kernel for Noting {
     fn set_host_name(&self, name: &str) -> io::Result<()> {
         name.clone_into(&mut self.name.lock().unwrap());
         Ok(())
+    }
+
+    fn with_boot_partition(&self, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+        match &*self.boot.lock().unwrap() {
+            Some(folder) => work(folder),
+            None => Err(io::Error::other("no boot partition")),
+        }
     }
 
     fn load(&self, file: fs::File, parameters: &str, _: sys::Compression) -> io::Result<()> {

@@ -134,3 +134,157 @@ fn commands_run_in_their_lists_and_the_environment_does_not_reach_them() {
     assert_eq!(node.read("out"), "init \nboot \nrun \n");
     assert_eq!(failures(&done, Step::BootCommands).len(), 1);
 }
+
+#[test]
+fn users_keep_their_numbers_over_boots() {
+    let node = Node::new();
+    let first = config(json!({
+        "groups": [{"name": "ops", "gid": 2000}],
+        "users": [
+            {"name": "ann", "groups": ["ops"], "password": "plain", "ssh_authorized_keys": [KEY]},
+            {"name": "bob"},
+        ],
+        "write_files": [{"path": "/home/bob/f", "content": "", "owner": "bob"}],
+    }));
+    let done = node.apply(Phase::Initrd, &first);
+    assert!(done.iter().all(|done| done.failures.is_empty()), "{done:?}");
+    node.apply(Phase::Boot, &first);
+    let again = node.apply(Phase::Runtime, &first);
+    assert_eq!(
+        again.iter().map(|done| done.changed).sum::<usize>(),
+        0,
+        "{again:?}"
+    );
+    let number = |node: &Node, name: &str| {
+        let text = node.read("etc/passwd");
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")));
+        line.map(|line| line.split(':').nth(2).unwrap().to_owned())
+    };
+    let bob = number(&node, "bob").unwrap();
+    assert!(number(&node, "ann").is_some());
+    assert_eq!(
+        node.read("etc/ssh/authorized_keys.d/ann"),
+        format!("{KEY}\n")
+    );
+    assert_eq!(node.mode("home/ann"), 0o700);
+    if rustix::process::geteuid().is_root() {
+        let file = fs::metadata(node.path("home/bob/f")).unwrap();
+        assert_eq!(file.uid().to_string(), bob);
+    }
+    // The next boot: /etc is the image's again, and the first user is gone.
+    node.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    node.write("etc/group", "root:x:0:\n");
+    node.write("etc/shadow", "root:*:1::::::\n");
+    node.apply(Phase::Boot, &config(json!({"users": [{"name": "bob"}]})));
+    assert_eq!(number(&node, "bob"), Some(bob));
+    assert!(!node.path("etc/ssh/authorized_keys.d/ann").exists());
+}
+
+#[test]
+fn what_the_system_wants_is_written_and_missing_programs_are_named() {
+    let node = Node::new();
+    node.write(
+        "usr/lib/systemd/system/iscsid.service",
+        "[Install]\nWantedBy=multi-user.target\n",
+    );
+    node.write(
+        "usr/lib/systemd/system/cron.service",
+        "[Install]\nWantedBy=multi-user.target\n",
+    );
+    let wants = "etc/systemd/system/multi-user.target.wants";
+    node.write(&format!("{wants}/cron.service"), "");
+    let wanted = config(json!({
+        "timezone": "Europe/Berlin",
+        "mounts": [{"what": "LABEL=data", "where": "/var/data", "type": "ext4"}],
+        "systemd": {"units": [
+            {"name": "own.service", "enabled": true, "contents": "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"},
+            {"name": "iscsid.service", "enabled": true},
+            {"name": "cron.service", "enabled": false},
+            {"name": "no.service", "enabled": true},
+            {"name": "bad.service", "mask": true},
+        ]},
+    }));
+    let done = node.apply(Phase::Boot, &wanted);
+    let link = |path: &str| {
+        fs::read_link(node.path(path))
+            .unwrap()
+            .display()
+            .to_string()
+    };
+    assert_eq!(link("etc/localtime"), "/usr/share/zoneinfo/Europe/Berlin");
+    assert_eq!(link("etc/systemd/system/bad.service"), "/dev/null");
+    assert_eq!(
+        link(&format!("{wants}/own.service")),
+        "/etc/systemd/system/own.service"
+    );
+    assert_eq!(
+        link(&format!("{wants}/iscsid.service")),
+        "/usr/lib/systemd/system/iscsid.service"
+    );
+    assert!(fs::symlink_metadata(node.path(&format!("{wants}/cron.service"))).is_err());
+    assert!(
+        node.read("etc/systemd/system/var-data.mount")
+            .contains("Where=/var/data\n")
+    );
+    let mut failed = failures(&done, Step::System);
+    failed.sort();
+    assert_eq!(
+        failed,
+        [
+            "there is no unit no.service to enable or disable",
+            "timezone needs /usr/share/zoneinfo: add tzdata to image.packages",
+        ]
+    );
+    // A later configuration without them.
+    node.apply(Phase::Runtime, &NodeConfig::default());
+    for path in [
+        "etc/localtime".to_owned(),
+        "etc/systemd/system/bad.service".to_owned(),
+        format!("{wants}/own.service"),
+        format!("{wants}/iscsid.service"),
+        "etc/systemd/system/var-data.mount".to_owned(),
+    ] {
+        assert!(fs::symlink_metadata(node.path(&path)).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn authorities_are_added_to_those_of_the_image_and_go_again() {
+    const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+    let node = Node::new();
+    let image = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    node.write(BUNDLE, image);
+    let own = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let Ok(config) = serde_json::from_value::<NodeConfig>(json!({"ca_certs": [own]})) else {
+        // The type wants a whole certificate; what is done with one is tested where it is made.
+        return;
+    };
+    node.apply(Phase::Boot, &config);
+    assert!(node.read(BUNDLE).starts_with(image) && node.read(BUNDLE).len() > image.len());
+    node.apply(Phase::Runtime, &NodeConfig::default());
+    assert_eq!(node.read(BUNDLE), image);
+}
+
+#[test]
+fn arguments_of_the_kernel_are_an_add_on_for_the_next_start() {
+    let node = Node::new();
+    node.write("proc/cmdline", "quiet\n");
+    let wanted = config(json!({"kernel_args": ["mitigations=off", "quiet"]}));
+    let failed = failures(&node.apply(Phase::Boot, &wanted), Step::System);
+    assert_eq!(failed, ["kernel_args cannot be written: no boot partition"]);
+    let esp = node.path("esp");
+    fs::create_dir_all(&esp).unwrap();
+    *node.kernel.boot.lock().unwrap() = Some(esp);
+    assert!(failures(&node.apply(Phase::Boot, &wanted), Step::System).is_empty());
+    let addon = node.path("esp/loader/addons/lifeboat.addon.efi");
+    let text = lifeboat_config::render::read_addon(&fs::read(&addon).unwrap()).unwrap();
+    assert_eq!(text, "mitigations=off quiet");
+    // The partition is not even looked at while nothing changes.
+    *node.kernel.boot.lock().unwrap() = None;
+    assert!(failures(&node.apply(Phase::Runtime, &wanted), Step::System).is_empty());
+    *node.kernel.boot.lock().unwrap() = Some(node.path("esp"));
+    node.apply(Phase::Boot, &NodeConfig::default());
+    assert!(!addon.exists());
+}

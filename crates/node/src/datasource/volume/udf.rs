@@ -30,7 +30,7 @@ pub(crate) fn is_udf(device: &Device) -> bool {
 pub(crate) fn read(device: &Device, name: &str) -> io::Result<Option<Vec<u8>>> {
     let modules = PathBuf::from("/usr/lib/modules").join(kernel_release());
     // Without it the mount fails, and says so.
-    let _ = kmod::load(&modules, ["udf"], &kmod::parse_options(""));
+    let _ = kmod::load(&modules, ["udf"]);
     let place = Path::new(PLACE);
     fs::create_dir_all(place)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
