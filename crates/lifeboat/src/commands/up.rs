@@ -119,7 +119,7 @@ fn prepare(
                 .printer
                 .note(format!("machine `{name}` runs already"));
         } else {
-            refresh(arguments, context, loaded, folder, record)?;
+            refresh(arguments, loaded, folder, record)?;
             context.printer.note(format!(
                 "machine `{name}` boots again with its disk; `--fresh` makes a new one"
             ));
@@ -133,13 +133,12 @@ fn prepare(
         stop(&folder, lock, Duration::ZERO)?;
         machines.remove(&folder, lock)?;
     }
-    let folder = create(arguments, context, loaded, machines, lock, &built)?;
+    let folder = create(arguments, loaded, machines, lock, &built)?;
     Ok((folder, Some(built.tools)))
 }
 
 fn create(
     arguments: &UpArgs,
-    context: &Context,
     loaded: &Loaded,
     machines: &Machines,
     lock: &MachineLock,
@@ -196,13 +195,7 @@ fn write_identity(context: &Context, folder: &Folder) -> Result<()> {
 
 /// Brings a stopped machine up to its definition, as far as its disk stays: the settings of the
 /// node count from the next boot, processors and memory as well.
-fn refresh(
-    arguments: &UpArgs,
-    context: &Context,
-    loaded: &Loaded,
-    folder: &Folder,
-    mut record: Record,
-) -> Result<()> {
+fn refresh(arguments: &UpArgs, loaded: &Loaded, folder: &Folder, mut record: Record) -> Result<()> {
     // Another folder's definition, or none, says nothing about this machine.
     if loaded.file.is_some() && loaded.file == record.definition {
         let machine = &loaded.definition.machine;

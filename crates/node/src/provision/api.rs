@@ -306,7 +306,8 @@ mod tests {
         let without = json!({"items": pods[..5]});
         let expected = EXPECTED[..5].iter().copied();
         assert!(waiting_pods(&without, expected.clone(), false).is_empty());
-        let coredns = json!({"items": [pods[..5].to_vec(), vec![waits]].concat()});
+        let all = [&pods[..5], &[waits]].concat();
+        let coredns = json!({"items": all});
         assert!(
             waiting_pods(&coredns, expected, false).is_empty(),
             "it waits"
