@@ -515,7 +515,11 @@ impl Reader {
             place,
             path,
             code,
-            message: format!("{message}; ignored"),
+            message: if code == "bad-tag" {
+                format!("{message}; the tag is ignored")
+            } else {
+                format!("{message}; ignored")
+            },
         });
         Ok(())
     }

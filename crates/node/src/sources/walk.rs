@@ -12,7 +12,7 @@ use rustix::{
     io::{Errno, Result},
 };
 
-/// As many links as Linux follows (path_resolution(7)).
+/// As many links as Linux follows (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 /// Opens what is at `path` as if `root` were `/`, step by step: no step can lead out of it.
