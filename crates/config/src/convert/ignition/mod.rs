@@ -1,6 +1,8 @@
 //! Ignition's JSON, spec 3.0 to 3.6, each by its own rules.
 
 pub(crate) mod data_url;
+#[cfg(test)]
+mod properties;
 mod resource;
 pub(crate) mod rules;
 pub(crate) mod schema;
