@@ -12,7 +12,7 @@ pub(crate) const MOST_BYTES: usize = 16 << 20;
 /// Deeper nesting is refused: values are walked by recursion.
 const MOST_DEPTH: usize = 100;
 /// Values in one document, so that its tree fits into memory.
-const MOST_VALUES: usize = 200_000;
+const MOST_VALUES: usize = 150_000;
 /// Keys that are there twice; nobody writes so many.
 const MOST_DUPLICATES: usize = 1000;
 

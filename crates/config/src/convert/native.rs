@@ -83,10 +83,10 @@ impl Native {
             for (number, message) in refused.into_iter().rev() {
                 let origin = self.origins.remove(number);
                 self.remove(&origin);
-                report.take_back(&origin.path);
                 if report.is_spoiled(&origin.path) {
                     continue;
                 }
+                report.take_back(&origin.path);
                 report.unsupported(
                     &origin.path,
                     origin.place,

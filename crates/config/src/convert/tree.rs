@@ -42,7 +42,7 @@ pub(crate) enum Data {
 }
 
 /// Values in one document.
-const MOST_VALUES: usize = 200_000;
+const MOST_VALUES: usize = 150_000;
 /// Bytes of the paths of all values together: each node holds its own.
 const MOST_PATHS: usize = 32 << 20;
 

@@ -66,9 +66,12 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
     ignition::rules::check(&root, variant.spec, schema::Names::Snake, &mut report);
     sections(&root, &variant, &mut report);
     machine_arguments(&mut root);
-    let node =
+    let native =
         ignition::translate::translate(&root, variant.spec, schema::Names::Snake, &mut report);
     report.cover("", &value);
+    // The last step needs room of its own.
+    drop((root, value));
+    let node = native.finish(&mut report);
     report.finish(node)
 }
 

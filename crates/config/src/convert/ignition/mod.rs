@@ -1,6 +1,8 @@
 //! Ignition's JSON, spec 3.0 to 3.6, each by its own rules.
 
 pub(crate) mod data_url;
+#[cfg(test)]
+mod properties;
 mod resource;
 pub(crate) mod rules;
 pub(crate) mod schema;
@@ -69,8 +71,11 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
     };
     schema::check(&mut root, dialect, &mut report);
     rules::check(&root, spec, schema::Names::Camel, &mut report);
-    let node = translate::translate(&root, spec, schema::Names::Camel, &mut report);
+    let native = translate::translate(&root, spec, schema::Names::Camel, &mut report);
     report.cover("", &value);
+    // The last step needs room of its own.
+    drop((root, value));
+    let node = native.finish(&mut report);
     report.finish(node)
 }
 

@@ -366,12 +366,21 @@ pub(crate) fn check(root: &mut Node, dialect: Dialect, report: &mut Report) {
                 .filter(|field| dialect.sections.contains(&field.name)),
         );
     }
-    Checker { dialect, report }.map(root, &fields, "");
+    Checker {
+        dialect,
+        report,
+        guesses: 0,
+    }
+    .map(root, &fields, "");
 }
+
+/// For how many unknown keys the nearest known one is looked for.
+const MOST_GUESSES: usize = 500;
 
 struct Checker<'a> {
     dialect: Dialect,
     report: &'a mut Report,
+    guesses: usize,
 }
 
 impl Checker<'_> {
@@ -420,6 +429,12 @@ impl Checker<'_> {
                 value.place,
                 format!("is of spec 2 and gone since spec 3.0; {replacement}"),
             );
+            return;
+        }
+        self.guesses += 1;
+        if self.guesses > MOST_GUESSES {
+            self.report
+                .unsupported(&value.path, value.place, "unknown key, ignored");
             return;
         }
         let names: Vec<String> = fields

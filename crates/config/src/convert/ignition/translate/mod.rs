@@ -4,8 +4,6 @@ mod accounts;
 mod storage;
 mod systemd;
 
-use serde_json::{Map, Value as Json};
-
 use super::{
     super::{
         native::Native,
@@ -17,12 +15,7 @@ use super::{
 };
 
 /// Translates a document whose keys, types and rules were checked.
-pub(crate) fn translate(
-    root: &Node,
-    spec: u8,
-    names: Names,
-    report: &mut Report,
-) -> Map<String, Json> {
+pub(crate) fn translate(root: &Node, spec: u8, names: Names, report: &mut Report) -> Native {
     let mut translator = Translator {
         spec,
         names,
@@ -35,8 +28,7 @@ pub(crate) fn translate(
     translator.storage(root);
     translator.systemd(root.below("systemd"));
     translator.kernel_arguments(root.below("kernelArguments"));
-    let Translator { native, report, .. } = translator;
-    native.finish(report)
+    translator.native
 }
 
 struct Translator<'a> {
