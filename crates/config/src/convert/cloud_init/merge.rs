@@ -26,6 +26,8 @@ const STRIDE: usize = 1 << 32;
 struct Config {
     number: usize,
     value: Value,
+    /// How many values it has.
+    values: usize,
     merge: Vec<(String, Vec<String>)>,
 }
 
@@ -215,9 +217,12 @@ fn config(
     };
     let mut out = Out::new(report, &format!("part.{number}"));
     out.before = before;
+    let before_it = configs.iter().map(|config| config.values).sum();
+    out.values = before_it;
     let Some(value) = document(&mut out, content, kind) else {
         return;
     };
+    let values = out.values - before_it;
     keys::translate(&value, &mut out);
     out.report.cover(&format!("part.{number}"), &value);
     let merge = match mergers(&value, part.merge.as_deref()) {
@@ -241,6 +246,7 @@ fn config(
     configs.push(Config {
         number,
         value,
+        values,
         merge,
     });
 }
@@ -550,8 +556,8 @@ impl Merger<'_> {
             };
         };
         let items = match method {
-            "append" => [first, second].concat(),
-            "prepend" => [second, first].concat(),
+            "append" => first.into_iter().chain(second).collect(),
+            "prepend" => second.into_iter().chain(first).collect(),
             _ => {
                 // Item by item; what is longer keeps its rest, as cloud-init has it.
                 let mut items = first;
