@@ -14,6 +14,7 @@ use crate::{
         Converted, Status,
         report::{Report, join},
         script::{self, Mark},
+        shapes::{MOST_VALUES, TOO_LARGE},
     },
     finding::Place,
     yaml::{Data, Entry, Kind, Scalar, Value},
@@ -54,11 +55,19 @@ pub(super) fn message(file: &str, bytes: &[u8]) -> Converted {
     let mut configs: Vec<Config> = Vec::new();
     let mut node = Map::new();
     let mut elsewhere = Vec::new();
+    let mut full = false;
     for (number, part) in parts.iter().enumerate() {
         if part.line.is_none() {
             elsewhere.push(number);
         }
-        one(number, part, &mut report, &mut configs, &mut node);
+        one(
+            number,
+            part,
+            &mut report,
+            &mut configs,
+            &mut node,
+            &mut full,
+        );
     }
     if let Some(merged) = merge(&configs, &mut report) {
         let mut quiet = Report::new(file);
@@ -79,6 +88,20 @@ pub(super) fn message(file: &str, bytes: &[u8]) -> Converted {
         }
     }
     converted
+}
+
+/// A script without the carriage returns that mail puts at the ends of lines.
+fn unix(script: Vec<u8>) -> Vec<u8> {
+    let first = script.split(|byte| *byte == b'\n').next();
+    if !first.is_some_and(|line| line.ends_with(b"\r")) {
+        return script;
+    }
+    let lines = script.split_inclusive(|byte| *byte == b'\n');
+    let lines = lines.map(|line| match line.strip_suffix(b"\r\n") {
+        Some(line) => [line, b"\n"].concat(),
+        None => line.to_vec(),
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// The type that a part really has: cloud-init looks into some.
@@ -114,6 +137,7 @@ fn one(
     report: &mut Report,
     configs: &mut Vec<Config>,
     node: &mut Map<String, serde_json::Value>,
+    full: &mut bool,
 ) {
     let path = format!("part.{number}");
     let before = part.line.unwrap_or(0);
@@ -121,6 +145,10 @@ fn one(
         line: before + 1,
         column: 1,
     };
+    if *full {
+        report.invalid(&path, place, TOO_LARGE);
+        return;
+    }
     let content = part
         .content
         .clone()
@@ -144,7 +172,7 @@ fn one(
     let kind = kind(declared, &content);
     let message = match kind {
         "text/cloud-config" | "text/jinja2" => {
-            config(number, part, kind, &content, report, configs);
+            config(number, part, kind, &content, report, configs, full);
             return;
         }
         "text/x-shellscript"
@@ -153,7 +181,7 @@ fn one(
             script::keep(
                 node,
                 &format!("part-{:03}", number + 1),
-                &content,
+                &unix(content),
                 "run_cmd",
                 Some(Mark::First),
             );
@@ -166,7 +194,7 @@ fn one(
         }
         "text/x-shellscript-per-boot" => {
             let name = format!("part-{:03}", number + 1);
-            script::keep(node, &name, &content, "run_cmd", None);
+            script::keep(node, &name, &unix(content), "run_cmd", None);
             let message = "kept as a file, which `run_cmd` runs at each boot";
             report.translated(&path, place, message);
             return;
@@ -194,6 +222,7 @@ fn config(
     content: &[u8],
     report: &mut Report,
     configs: &mut Vec<Config>,
+    full: &mut bool,
 ) {
     let before = part.line.unwrap_or(0);
     // The type says what it is: the first line need not. A template must begin with its own.
@@ -220,6 +249,7 @@ fn config(
     let before_it = configs.iter().map(|config| config.values).sum();
     out.values = before_it;
     let Some(value) = document(&mut out, content, kind) else {
+        *full = out.values > MOST_VALUES;
         return;
     };
     let values = out.values - before_it;

@@ -242,6 +242,7 @@ fn document(out: &mut Out<'_>, bytes: &[u8], header: Header) -> Option<Value> {
         Some(count) if out.values + count <= MOST_VALUES => count,
         _ => {
             out.say(Status::Invalid, "", value.span.start, TOO_LARGE);
+            out.values = MOST_VALUES + 1;
             return None;
         }
     };

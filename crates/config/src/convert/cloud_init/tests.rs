@@ -295,6 +295,18 @@ fn a_later_part_replaces_and_says_so() {
 }
 
 #[test]
+fn lines_may_end_as_in_mail() {
+    let converted = convert(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/x-shellscript\r\n\r\n#!/bin/sh\r\necho a\r\n--b\r\nContent-Type: text/cloud-config; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nruncmd: [echo =E9=\r\n]\r\n--b--\r\n",
+    );
+    assert_eq!(
+        converted.node["write_files"][0]["content"],
+        "#!/bin/sh\necho a"
+    );
+    assert_eq!(converted.node["run_cmd"][1], "echo é");
+}
+
+#[test]
 fn packed_input_is_unpacked() {
     use std::io::Write as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
