@@ -1,5 +1,7 @@
 //! JSON as Go reads it, as values that know their place.
 
+use std::collections::HashMap;
+
 use crate::{
     finding::{Place, shown},
     yaml::{Data, Entry, Kind, Scalar, Span, Value},
@@ -10,7 +12,9 @@ pub(crate) const MOST_BYTES: usize = 16 << 20;
 /// Deeper nesting is refused: values are walked by recursion.
 const MOST_DEPTH: usize = 100;
 /// Values in one document, so that its tree fits into memory.
-const MOST_VALUES: usize = 300_000;
+const MOST_VALUES: usize = 200_000;
+/// Keys that are there twice; nobody writes so many.
+const MOST_DUPLICATES: usize = 1000;
 
 /// Why a document cannot be read, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +217,11 @@ impl Reader<'_> {
             self.path.push(key.clone());
             let value = self.value()?;
             if entries.add(Entry { key, span, value }) {
+                if self.duplicates.len() >= MOST_DUPLICATES {
+                    return Err(
+                        self.flaw(format!("more than {MOST_DUPLICATES} keys are there twice"))
+                    );
+                }
                 self.duplicates.push(Duplicate {
                     path: self.path.clone(),
                     place: start,
@@ -391,7 +400,7 @@ impl Reader<'_> {
 #[derive(Default)]
 struct Entries {
     list: Vec<Entry>,
-    index: std::collections::HashMap<String, usize>,
+    index: HashMap<String, usize>,
 }
 
 impl Entries {
@@ -411,9 +420,15 @@ fn merge(old: &mut Entry, new: Entry) {
     old.span = new.span;
     match (&mut old.value.data, new.value.data) {
         (Data::Map(entries), Data::Map(later)) => {
+            let places: HashMap<String, usize> = entries
+                .iter()
+                .enumerate()
+                .map(|(number, entry)| (entry.key.clone(), number))
+                .collect();
             for entry in later {
-                match entries.iter_mut().find(|known| known.key == entry.key) {
-                    Some(known) => merge(known, entry),
+                // The keys of `later` differ among themselves.
+                match places.get(&entry.key) {
+                    Some(&number) => merge(&mut entries[number], entry),
                     None => entries.push(entry),
                 }
             }

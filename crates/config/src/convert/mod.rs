@@ -21,6 +21,8 @@ mod script;
 mod shapes;
 pub(crate) mod tree;
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -31,7 +33,7 @@ pub use report::{Entry, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// Ignition, spec 3.0 to 3.6 (Fedora CoreOS, Flatcar, openSUSE `MicroOS`).
+    /// Ignition, spec 3.0 to 3.6 (Fedora `CoreOS`, Flatcar, openSUSE `MicroOS`).
     Ignition,
     /// Butane, the YAML that is compiled to Ignition; Container Linux Config is recognised.
     Butane,
@@ -70,7 +72,7 @@ impl Format {
 }
 
 /// What a conversion gives.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Converted {
     /// The file as the user named it.
     #[serde(skip)]
@@ -80,6 +82,17 @@ pub struct Converted {
     pub node: Map<String, Json>,
     /// What became of every key of the input, in the order of the document.
     pub report: Vec<Entry>,
+}
+
+/// Without the values of the node configuration, which may be secrets.
+impl fmt::Debug for Converted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Converted")
+            .field("file", &self.file)
+            .field("node", &self.node.keys().collect::<Vec<_>>())
+            .field("report", &self.report)
+            .finish()
+    }
 }
 
 impl Converted {

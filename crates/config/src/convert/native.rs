@@ -53,8 +53,20 @@ impl Native {
     /// The keys; what a strict node configuration does not take is taken out and reported.
     pub(crate) fn finish(mut self, report: &mut Report) -> Map<String, Json> {
         for _ in 0..MOST_ROUNDS {
-            let json = Json::Object(self.node.clone()).to_string();
+            let json = serde_json::to_string(&self.node).unwrap_or_default();
             let json = crate::render::yaml_safe(&json);
+            if json.len() > crate::yaml::MOST_BYTES {
+                report.unsupported(
+                    "",
+                    Place::START,
+                    format!(
+                        "the node configuration has {} bytes, of which at most {} are read; keep large files on a server, or make them part of the image",
+                        json.len(),
+                        crate::yaml::MOST_BYTES
+                    ),
+                );
+                break;
+            }
             let Err(findings) = crate::parse_node("", json.as_bytes()) else {
                 break;
             };
@@ -72,6 +84,9 @@ impl Native {
                 let origin = self.origins.remove(number);
                 self.remove(&origin);
                 report.take_back(&origin.path);
+                if report.is_spoiled(&origin.path) {
+                    continue;
+                }
                 report.unsupported(
                     &origin.path,
                     origin.place,
@@ -172,13 +187,12 @@ pub(crate) fn file(path: &str, content: &[u8], owner: &str, permissions: &str) -
         text.chars()
             .all(|letter| letter == '\n' || letter == '\t' || !letter.is_control())
     };
-    match std::str::from_utf8(content).ok().filter(readable) {
-        Some(text) => file.insert("content".to_owned(), text.into()),
-        None => {
-            file.insert("encoding".to_owned(), "base64".into());
-            file.insert("content".to_owned(), STANDARD.encode(content).into())
-        }
-    };
+    if let Some(text) = std::str::from_utf8(content).ok().filter(readable) {
+        file.insert("content".to_owned(), text.into());
+    } else {
+        file.insert("encoding".to_owned(), "base64".into());
+        file.insert("content".to_owned(), STANDARD.encode(content).into());
+    }
     file.insert("owner".to_owned(), owner.into());
     file.insert("permissions".to_owned(), permissions.into());
     Json::Object(file)

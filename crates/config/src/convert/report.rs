@@ -1,8 +1,9 @@
 //! What a conversion says about the keys of its input.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::DefaultHasher},
     fmt,
+    hash::{Hash as _, Hasher as _},
 };
 
 use serde::Serialize;
@@ -71,7 +72,8 @@ pub(crate) fn join(path: &str, key: impl fmt::Display) -> String {
 pub(crate) struct Report {
     file: String,
     entries: Vec<Entry>,
-    seen: HashSet<(String, Status, String)>,
+    /// Hashes of what was said.
+    seen: HashSet<u64>,
 }
 
 impl Report {
@@ -95,7 +97,9 @@ impl Report {
     ) {
         let path = if path.is_empty() { "." } else { path };
         let message = message.into();
-        if !self.seen.insert((path.to_owned(), status, message.clone())) {
+        let mut hasher = DefaultHasher::new();
+        (path, status, &message).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
             return;
         }
         let place: Option<Place> = place.into();
@@ -159,6 +163,17 @@ impl Report {
             .retain(|entry| entry.status != Status::Translated || !below(&entry.path));
     }
 
+    /// Whether `path`, or something below it, was said to break the rules.
+    pub(crate) fn is_spoiled(&self, path: &str) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.status == Status::Invalid
+                && entry
+                    .path
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
     /// The entries so far.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
@@ -172,7 +187,7 @@ impl Report {
             index.add(entry);
         }
         let mut missed = Vec::new();
-        walk(root, prefix, &Above::default(), &index, &mut missed);
+        walk(root, prefix, Above::default(), &index, &mut missed);
         for (path, place) in missed {
             self.unsupported(&path, place, "has no counterpart in the node configuration");
         }
@@ -227,14 +242,8 @@ struct Above {
     listed: bool,
 }
 
-fn walk(
-    value: &Value,
-    path: &str,
-    above: &Above,
-    index: &Index,
-    missed: &mut Vec<(String, Place)>,
-) {
-    let mut here = *above;
+fn walk(value: &Value, path: &str, above: Above, index: &Index, missed: &mut Vec<(String, Place)>) {
+    let mut here = above;
     match index.0.get(path) {
         Some(true) => here.settled = true,
         Some(false) => here.translated = true,
@@ -246,7 +255,7 @@ fn walk(
     match &value.data {
         Data::Map(entries) => {
             for entry in entries {
-                walk(&entry.value, &join(path, &entry.key), &here, index, missed);
+                walk(&entry.value, &join(path, &entry.key), here, index, missed);
             }
         }
         Data::List(items) => {
@@ -257,7 +266,7 @@ fn walk(
                     below.translated = false;
                     below.listed = true;
                 }
-                walk(item, &join(path, number), &below, index, missed);
+                walk(item, &join(path, number), below, index, missed);
             }
         }
         Data::Scalar(_) if value.is_null() || here.translated => {}

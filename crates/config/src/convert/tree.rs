@@ -41,6 +41,45 @@ pub(crate) enum Data {
     Map(Vec<(String, Node)>),
 }
 
+/// Values in one document.
+const MOST_VALUES: usize = 200_000;
+/// Bytes of the paths of all values together: each node holds its own.
+const MOST_PATHS: usize = 32 << 20;
+
+/// Whether a document is small enough to be made a tree; an error says why not.
+pub(crate) fn fits(value: &Value) -> Result<(), String> {
+    let (mut values, mut paths) = (0, 0);
+    measure(value, 0, &mut values, &mut paths);
+    if values > MOST_VALUES {
+        Err(format!("the file holds more than {MOST_VALUES} values"))
+    } else if paths > MOST_PATHS {
+        Err("the keys of the file are too long, or too deeply nested".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn measure(value: &Value, path: usize, values: &mut usize, paths: &mut usize) {
+    *values += 1;
+    *paths += path;
+    if *values > MOST_VALUES || *paths > MOST_PATHS {
+        return;
+    }
+    match &value.data {
+        yaml::Data::List(items) => {
+            for item in items {
+                measure(item, path + 7, values, paths);
+            }
+        }
+        yaml::Data::Map(entries) => {
+            for entry in entries {
+                measure(&entry.value, path + entry.key.len() + 1, values, paths);
+            }
+        }
+        yaml::Data::Scalar(_) => {}
+    }
+}
+
 /// An empty node, for what is not there.
 static NOTHING: Node = Node {
     path: String::new(),

@@ -16,4 +16,5 @@ mod tests;
 mod value;
 
 pub(crate) use reader::read;
+pub(crate) use source::MOST_BYTES;
 pub(crate) use value::{Data, Entry, Kind, Scalar, Span, Value};

@@ -42,3 +42,8 @@ fn all_pass(file: &str) {
 fn k3os_configurations_are_shown_as_the_cases_say() {
     all_pass("k3os.json");
 }
+
+#[test]
+fn files_of_other_systems_are_converted_as_the_cases_say() {
+    all_pass("convert.json");
+}

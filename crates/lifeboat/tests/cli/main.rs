@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod config_convert;
+#[cfg(test)]
 mod config_show;
 #[cfg(test)]
 mod input;

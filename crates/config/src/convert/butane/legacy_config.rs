@@ -50,20 +50,19 @@ pub(super) fn explain(value: &Value, report: &mut Report) {
     };
     for entry in entries {
         let known = SECTIONS.iter().find(|(section, _)| *section == entry.key);
-        match known {
-            Some((_, replacement)) => report.obsolete(
+        if let Some((_, replacement)) = known {
+            report.obsolete(
                 &entry.key,
                 entry.span.start,
                 format!("is of Container Linux Config and gone with it; {replacement}"),
-            ),
-            None => {
-                report.unsupported(
-                    &entry.key,
-                    entry.span.start,
-                    "a Container Linux Config is not converted; rewrite it for Butane, which has this section too",
-                );
-                dropped_names(&entry.value, &entry.key, &entry.key, report);
-            }
+            );
+        } else {
+            report.unsupported(
+                &entry.key,
+                entry.span.start,
+                "a Container Linux Config is not converted; rewrite it for Butane, which has this section too",
+            );
+            dropped_names(&entry.value, &entry.key, &entry.key, report);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Converted,
     ignition::{self, schema},
     report::{Report, join},
-    tree::{Data, Node},
+    tree::{Data, Node, fits},
 };
 use crate::{
     finding::{Place, did_you_mean, listed, nearest, shown},
@@ -35,6 +35,9 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
                 value.described()
             ),
         );
+    }
+    if let Err(message) = fits(&value) {
+        return Report::unreadable(file, value.span.start, message);
     }
     let mut report = Report::new(file);
     for note in notes {

@@ -1,5 +1,7 @@
 //! What Butane's own validator looks at, before Ignition's rules.
 
+use std::collections::HashSet;
+
 use super::{
     Node, Report, Variant,
     schema::{Names, spot},
@@ -274,7 +276,15 @@ impl Rules<'_> {
         if devices.len() == 1 {
             self.invalid(mirror, "devices", "a mirror needs two devices or more");
         }
+        let mut seen = HashSet::new();
         for item in devices {
+            if !seen.insert(item.as_text()) {
+                self.report.invalid(
+                    &item.path,
+                    item.place,
+                    "this disk is there already; remove one",
+                );
+            }
             if !item.as_text().is_some_and(|path| path.starts_with('/')) {
                 self.report.invalid(
                     &item.path,
@@ -306,11 +316,10 @@ impl Rules<'_> {
             || luks.is_true("tpm2")
             || luks.below("cex").is_true("enabled");
         if level >= 7 && luks.filled("device").is_some() && !method {
-            self.invalid(
-                device,
-                "luks",
-                "a method of encryption is needed: tang, tpm2 or cex",
-            );
+            let message = "a method of encryption is needed: tang, tpm2 or cex";
+            self.invalid(device, "luks", message);
+            // Butane's validator names `luks` below `luks`, which is no key.
+            self.invalid(luks, "luks", message);
         }
     }
 
@@ -325,6 +334,11 @@ impl Rules<'_> {
                 "thumbprint",
                 "the thumbprint of the server's key is needed",
             );
+        }
+        if let Some(text) = tang.filled("advertisement")
+            && json::read(text.as_bytes()).is_err()
+        {
+            self.invalid(tang, "advertisement", "is not JSON");
         }
     }
 

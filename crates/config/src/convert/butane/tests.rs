@@ -51,6 +51,7 @@ fn the_usual_sections() {
         [
             "storage.files.2",
             "storage.files.2.contents.local",
+            "storage.files.2.mode",
             "storage.filesystems.0",
             "storage.filesystems.1",
             "storage.trees.0",

@@ -15,7 +15,7 @@ use serde_json::Map;
 use super::{
     Converted, json,
     report::{Report, join},
-    tree::{Data, Node},
+    tree::{Data, Node, fits},
 };
 use crate::{
     finding::{Place, shown},
@@ -40,6 +40,9 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
                 value.described()
             ),
         );
+    }
+    if let Err(message) = fits(&value) {
+        return Report::unreadable(file, value.span.start, message);
     }
     let mut report = Report::new(file);
     for duplicate in duplicates {
@@ -75,10 +78,14 @@ fn rest_is_not_read(value: &Value, report: &mut Report) {
     let crate::yaml::Data::Map(entries) = &value.data else {
         return;
     };
+    // Only the version was looked at so far.
+    let spoken: Vec<String> = report
+        .entries()
+        .iter()
+        .map(|known| known.path.split('.').next().unwrap_or_default().to_owned())
+        .collect();
     for entry in entries {
-        if !report.entries().iter().any(|known| {
-            known.path == entry.key || known.path.starts_with(&format!("{}.", entry.key))
-        }) {
+        if !spoken.contains(&entry.key) {
             report.unsupported(
                 &entry.key,
                 entry.span.start,

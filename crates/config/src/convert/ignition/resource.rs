@@ -66,7 +66,7 @@ impl Resources {
             let Some(source) = resource.filled("source") else {
                 return Ok(Content::Nothing);
             };
-            if !Url::parse(source).is_some_and(|url| url.scheme == "data") {
+            if Url::parse(source).is_none_or(|url| url.scheme != "data") {
                 return fetched(resource, source);
             }
             match data_url::decode(source) {

@@ -498,6 +498,7 @@ fn typed(kind: &Type, scalar: &Scalar, names: Names) -> Option<Data> {
     let yaml = names == Names::Snake;
     match (kind, scalar.kind) {
         (Type::Text, Kind::Text) => Some(Data::Text(scalar.text.clone())),
+        (Type::Text, Kind::Binary) => None,
         // go-yaml takes any scalar as text, as it is written.
         (Type::Text, _) if yaml => Some(Data::Text(scalar.text.clone())),
         (Type::Truth, Kind::Bool(truth)) => Some(Data::Truth(truth)),

@@ -60,7 +60,7 @@ impl<'a> Lexer<'a> {
                 Step::SectionName => {
                     let (name, found) = self.until(b']');
                     if !found {
-                        return Err("a `[` has no `]`".to_owned());
+                        return Err(self.at_line("a `[` has no `]`"));
                     }
                     section = String::from_utf8_lossy(name).into_owned();
                     Step::SectionEnd
@@ -68,9 +68,8 @@ impl<'a> Lexer<'a> {
                 Step::SectionEnd => {
                     let (rest, _) = self.line();
                     if !rest.trim_ascii().is_empty() {
-                        return Err(format!(
-                            "there is more than the name in the line of section [{section}]"
-                        ));
+                        self.at -= 1;
+                        return Err(self.at_line("there is more than a section's name"));
                     }
                     Step::SectionOrOption
                 }
@@ -85,23 +84,16 @@ impl<'a> Lexer<'a> {
                     }
                 },
                 Step::OptionName => {
-                    let mut name = String::new();
                     loop {
                         match self.character() {
                             // Go reports "EOF" here and ends the run with it.
-                            None => {
-                                return Err(format!(
-                                    "the file ends in the key {name:?}, which has no `=`"
-                                ));
-                            }
+                            None => return Err(self.at_line("the file ends in a key without `=`")),
                             Some('\n' | '\r') => {
-                                return Err(format!(
-                                    "the line {:?} has no `=`",
-                                    name.chars().take(60).collect::<String>()
-                                ));
+                                self.at -= 1;
+                                return Err(self.at_line("a key has no `=`"));
                             }
                             Some('=') => break,
-                            Some(letter) => name.push(letter),
+                            Some(_) => {}
                         }
                     }
                     if section == "Install" {
@@ -140,8 +132,15 @@ impl<'a> Lexer<'a> {
         if ahead.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
             Ok(())
         } else {
-            Err(format!("a line is longer than {LINE} bytes"))
+            Err(self.at_line(&format!("it is longer than {LINE} bytes")))
         }
+    }
+
+    /// A flaw, and the line that it is in; what stands there may be a secret.
+    fn at_line(&self, flaw: &str) -> String {
+        let before = &self.bytes[..self.at];
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!("line {line}: {flaw}")
     }
 
     fn fill(&mut self) {

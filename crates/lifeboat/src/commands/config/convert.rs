@@ -107,7 +107,9 @@ pub fn run(arguments: &ConvertArgs, context: &Context) -> Result<Exit> {
         )),
         (Some(output), false) => {
             write(output, &converted, arguments.force)?;
-            context.printer.success(format!("wrote {}", output.display()));
+            context
+                .printer
+                .success(format!("wrote {}", output.display()));
         }
         (None, _) => {}
     }
@@ -220,12 +222,10 @@ fn write(output: &Path, converted: &Converted, force: bool) -> Result<()> {
     };
     match moved {
         Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Advised::new(
-                format!("`{}` is there already", output.display()),
-                "give another name, or --force to replace it",
-            ))
-        }
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Err(Advised::new(
+            format!("`{}` is there already", output.display()),
+            "give another name, or --force to replace it",
+        )),
         Err(error) => {
             Err(error.error).with_context(|| format!("cannot write `{}`", output.display()))
         }

@@ -72,7 +72,8 @@ impl Rules<'_> {
         let links: HashSet<&str> = storage
             .list("links")
             .iter()
-            .filter_map(|link| link.text("path"))
+            .filter(|link| !link.is_bad("path"))
+            .map(|link| link.text("path").unwrap_or_default())
             .collect();
         if links.is_empty() {
             return;
@@ -87,6 +88,8 @@ impl Rules<'_> {
                 let below = path
                     .match_indices('/')
                     .map(|(at, _)| &path[..at])
+                    // No path is longer; a hostile one would take for ever.
+                    .take_while(|parent| parent.len() <= 4096)
                     .find(|parent| links.contains(parent));
                 if let Some(parent) = below {
                     self.invalid_at(

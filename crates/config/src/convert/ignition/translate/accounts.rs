@@ -39,7 +39,7 @@ impl Translator<'_> {
             .push("groups", Json::Object(json), &group.path, group.place);
     }
 
-    /// Fedora CoreOS' and Flatcar's `core` is who administers the machine: root here.
+    /// The user `core` of Fedora's and Flatcar's systems is who administers the machine: root here.
     fn administrator(&mut self, user: &Node, name: &str) {
         for (key, node) in user.entries() {
             match key.as_str() {

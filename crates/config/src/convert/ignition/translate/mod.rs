@@ -112,64 +112,92 @@ impl Translator<'_> {
 
     /// The bits of a mode; says what becomes of them.
     fn mode(&mut self, node: &Node, default: i64, is_directory: bool) -> i64 {
-        let Some(child) = node.get("mode") else {
+        let Some(mode) = self.judge_mode(node, is_directory) else {
             return default;
         };
-        let Data::Number(mode, text) = &child.data else {
-            return default;
+        let octal = format!("octal {:04o}", mode.bits);
+        let message = mode
+            .doubt
+            .map_or_else(|| octal.clone(), |doubt| format!("{octal}: {doubt}"));
+        self.translated(node.below("mode"), message);
+        mode.bits
+    }
+
+    fn judge_mode(&self, node: &Node, is_directory: bool) -> Option<Mode> {
+        let Data::Number(mode, text) = &node.get("mode")?.data else {
+            return None;
         };
         let (mode, special) = (*mode, *mode & 0o7000);
         // The specs before 3.6 drop these bits. For directories 3.4 and 3.5 promised otherwise.
         let kept = self.spec >= 6 || is_directory && self.spec >= 4;
-        let result = if kept { mode } else { mode & 0o777 };
-        let mut message = format!("octal {result:04o}");
+        let mut doubts = Vec::new();
         if special != 0 && !kept {
-            message = format!(
-                "octal {mode:04o}, but spec 3.{} drops the setuid, setgid and sticky bits: {result:04o} as there; spec 3.6 keeps them",
+            doubts.push(format!(
+                "spec 3.{} drops the setuid, setgid and sticky bits of {mode:04o}; spec 3.6 keeps them",
                 self.spec
-            );
+            ));
         } else if special != 0 && self.spec < 6 {
-            message = format!(
-                "octal {mode:04o}; the special bits are kept, as the spec says and Ignition before 2.26 failed to do"
+            doubts.push(
+                "the special bits are kept, as the spec says and Ignition before 2.26 failed to do"
+                    .to_owned(),
             );
         }
-        let octal = self.names == super::schema::Names::Snake && text.starts_with('0');
-        if !octal && mode != 0 {
-            if let Ok(meant) = i64::from_str_radix(text, 8)
-                && !typical(mode, is_directory)
-                && typical(meant, is_directory)
-            {
-                let right = if self.names == super::schema::Names::Snake {
-                    format!("0{text}")
-                } else {
-                    meant.to_string()
-                };
-                message.push_str(&format!(
-                    "; {text} is read as a decimal number: write {right} if octal {text} is meant"
-                ));
-            } else if self.names == super::schema::Names::Snake {
-                message.push_str("; without a leading zero it is read as a decimal number");
+        let yaml = self.names == Names::Snake;
+        if mode != 0 && !(yaml && text.starts_with('0')) {
+            let meant = i64::from_str_radix(text, 8)
+                .ok()
+                .filter(|meant| !typical(mode, is_directory) && typical(*meant, is_directory));
+            match meant {
+                Some(_) if yaml => doubts.push(format!(
+                    "{text} is read as a decimal number: write 0{text} if octal {text} is meant"
+                )),
+                Some(meant) => doubts.push(format!(
+                    "{text} is read as a decimal number: write {meant} if octal {text} is meant"
+                )),
+                None if yaml => {
+                    doubts.push("without a leading zero it is read as a decimal number".to_owned());
+                }
+                None => {}
             }
         }
-        self.translated(child, message);
-        result
+        Some(Mode {
+            bits: if kept { mode } else { mode & 0o777 },
+            doubt: (!doubts.is_empty()).then(|| doubts.join("; ")),
+        })
     }
 }
 
-/// Whether a mode is one that people give: each class has no more than the one before, and
-/// nothing is written or entered that cannot be read.
+/// A mode that is written, and what is odd about it.
+struct Mode {
+    bits: i64,
+    doubt: Option<String>,
+}
+
+/// Whether a mode is one that people give, as Butane judges: who is closer to the file may not
+/// do less, and nobody writes or enters what they cannot read.
 fn typical(mode: i64, is_directory: bool) -> bool {
     if mode == 0 {
         return true;
     }
-    let classes = [mode >> 6 & 7, mode >> 3 & 7, mode & 7];
-    let fine = |class: i64| match class {
-        0 | 4 | 6 => class == 0 || !is_directory,
-        5 | 7 => true,
-        _ => false,
-    };
-    mode & !0o7777 == 0
-        && classes[0] != 0
-        && classes.iter().all(|class| fine(*class))
-        && classes.windows(2).all(|pair| pair[1] & !pair[0] == 0)
+    if mode & !0o7777 != 0 {
+        return false;
+    }
+    // What classes farther from the owner may do.
+    let mut wider = 0;
+    for class in [mode & 7, mode >> 3 & 7, mode >> 6 & 7] {
+        let enters_only_here = class & 1 != 0 && wider & 4 != 0 && wider & 1 == 0;
+        if wider & !class != 0 || enters_only_here || class & 3 != 0 && class & 4 == 0 {
+            return false;
+        }
+        wider |= class;
+    }
+    let special_on_directory = mode & 0o4000 == 0 && (mode & 0o3000 == 0 || wider & 2 != 0);
+    let special_on_file =
+        mode & 0o1000 == 0 && (mode & 0o6000 == 0 || wider & 1 != 0 && mode & 2 == 0);
+    wider & 4 != 0
+        && if is_directory {
+            wider & 1 != 0 && special_on_directory
+        } else {
+            special_on_file
+        }
 }

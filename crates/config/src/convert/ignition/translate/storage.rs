@@ -1,6 +1,6 @@
 //! Files, directories, links, and what is about disks.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
@@ -133,18 +133,21 @@ impl Translator<'_> {
         if !parent.is_empty() {
             command = format!("mkdir -p -- {} && ", shell_word(parent));
         }
-        command.push_str(&format!(
+        // Writing to a String does not fail.
+        let _ = write!(
+            command,
             "ln -sfT -- {} {}",
             shell_word(target),
             shell_word(path)
-        ));
+        );
         let owner = self.owner(node, users);
         if owner != "root:root" {
-            command.push_str(&format!(
+            let _ = write!(
+                command,
                 " && chown -h -- {} {}",
                 shell_word(&owner),
                 shell_word(path)
-            ));
+            );
         }
         self.native
             .push("boot_cmd", command.into(), &node.path, node.place);
@@ -157,6 +160,10 @@ impl Translator<'_> {
                 self.report
                     .unsupported(&refusal.path, refusal.place, refusal.message);
                 self.unsupported(node, "the file is not carried over without its contents");
+                let mode = self.judge_mode(node, false);
+                if let Some(doubt) = mode.and_then(|mode| mode.doubt) {
+                    self.unsupported(node.below("mode"), doubt);
+                }
                 return;
             }
         };
