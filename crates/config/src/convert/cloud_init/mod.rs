@@ -6,6 +6,7 @@ mod files;
 mod keys;
 mod merge;
 mod mime;
+mod parts;
 mod system;
 mod template;
 #[cfg(test)]
