@@ -31,9 +31,13 @@ pub(super) fn translate(value: &Value, path: &str, key: &str, message: &str, out
                     );
                     continue;
                 }
-                let words: Option<Vec<String>> =
+                let text: Option<Vec<String>> =
                     words.iter().map(|word| text(word).map(quoted)).collect();
-                words.map(|words| words.join(" "))
+                if text.is_none() {
+                    out.unsupported(&here, place, "not all of its words are text");
+                    continue;
+                }
+                text.map(|words| words.join(" "))
             }
             Data::Scalar(_) => text(item).map(str::to_owned),
             Data::Map(_) => None,

@@ -359,7 +359,8 @@ fn identity(root: &Value, out: &mut Out<'_>) {
         (false, _, Some((entry, name))) => (entry, name.split('.').next().unwrap_or_default()),
         (_, _, None) => return,
     };
-    let lower = name.to_lowercase();
+    // As far as it goes: Kubernetes takes no other letters.
+    let lower = name.to_lowercase().replace(['_', ' '], "-");
     let place = source.span.start;
     match check("hostname", &lower) {
         Ok(()) => {
@@ -370,7 +371,7 @@ fn identity(root: &Value, out: &mut Out<'_>) {
                     format!("the name up to its first dot, {name:?}, as cloud-init has it")
                 }
             } else {
-                format!("in lower case, {lower:?}, as Kubernetes wants it")
+                format!("as {lower:?}: Kubernetes takes lower-case letters, digits, `-` and `.`")
             };
             out.set("hostname", lower);
             out.translated(&source.key, place, message);

@@ -7,6 +7,7 @@ use serde_json::Map;
 use super::{
     Header, Out, document, header, is_template, keys,
     mime::{self, Message, Part},
+    parts::{kind, unix},
     shift, text, unpack,
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         Converted, Status,
         report::{Report, join},
         script::{self, Mark},
+        shapes::{MOST_VALUES, TOO_LARGE},
     },
     finding::Place,
     yaml::{Data, Entry, Kind, Scalar, Value},
@@ -26,6 +28,8 @@ const STRIDE: usize = 1 << 32;
 struct Config {
     number: usize,
     value: Value,
+    /// How many values it has.
+    values: usize,
     merge: Vec<(String, Vec<String>)>,
 }
 
@@ -52,11 +56,19 @@ pub(super) fn message(file: &str, bytes: &[u8]) -> Converted {
     let mut configs: Vec<Config> = Vec::new();
     let mut node = Map::new();
     let mut elsewhere = Vec::new();
+    let mut full = false;
     for (number, part) in parts.iter().enumerate() {
         if part.line.is_none() {
             elsewhere.push(number);
         }
-        one(number, part, &mut report, &mut configs, &mut node);
+        one(
+            number,
+            part,
+            &mut report,
+            &mut configs,
+            &mut node,
+            &mut full,
+        );
     }
     if let Some(merged) = merge(&configs, &mut report) {
         let mut quiet = Report::new(file);
@@ -79,39 +91,13 @@ pub(super) fn message(file: &str, bytes: &[u8]) -> Converted {
     converted
 }
 
-/// The type that a part really has: cloud-init looks into some.
-fn kind<'a>(declared: &'a str, content: &[u8]) -> &'a str {
-    const STARTS: [(&str, &str); 9] = [
-        ("#cloud-config-archive", "text/cloud-config-archive"),
-        ("#cloud-config-jsonp", "text/cloud-config-jsonp"),
-        ("## template: jinja", "text/jinja2"),
-        ("#cloud-boothook", "text/cloud-boothook"),
-        ("#include-once", "text/x-include-once-url"),
-        ("#cloud-config", "text/cloud-config"),
-        ("#part-handler", "text/part-handler"),
-        ("#include", "text/x-include-url"),
-        ("#!", "text/x-shellscript"),
-    ];
-    if !matches!(
-        declared,
-        "" | "text/plain" | "text/x-not-multipart" | "text/x-shellscript"
-    ) {
-        return declared;
-    }
-    let start = String::from_utf8_lossy(&content[..content.len().min(256)]).to_lowercase();
-    let start = start.trim_start();
-    STARTS
-        .iter()
-        .find(|(mark, _)| start.starts_with(mark))
-        .map_or(declared, |(_, kind)| kind)
-}
-
 fn one(
     number: usize,
     part: &Part,
     report: &mut Report,
     configs: &mut Vec<Config>,
     node: &mut Map<String, serde_json::Value>,
+    full: &mut bool,
 ) {
     let path = format!("part.{number}");
     let before = part.line.unwrap_or(0);
@@ -119,6 +105,10 @@ fn one(
         line: before + 1,
         column: 1,
     };
+    if *full {
+        report.invalid(&path, place, TOO_LARGE);
+        return;
+    }
     let content = part
         .content
         .clone()
@@ -142,7 +132,7 @@ fn one(
     let kind = kind(declared, &content);
     let message = match kind {
         "text/cloud-config" | "text/jinja2" => {
-            config(number, part, kind, &content, report, configs);
+            config(number, part, kind, &content, report, configs, full);
             return;
         }
         "text/x-shellscript"
@@ -151,7 +141,7 @@ fn one(
             script::keep(
                 node,
                 &format!("part-{:03}", number + 1),
-                &content,
+                &unix(content),
                 "run_cmd",
                 Some(Mark::First),
             );
@@ -164,7 +154,7 @@ fn one(
         }
         "text/x-shellscript-per-boot" => {
             let name = format!("part-{:03}", number + 1);
-            script::keep(node, &name, &content, "run_cmd", None);
+            script::keep(node, &name, &unix(content), "run_cmd", None);
             let message = "kept as a file, which `run_cmd` runs at each boot";
             report.translated(&path, place, message);
             return;
@@ -192,6 +182,7 @@ fn config(
     content: &[u8],
     report: &mut Report,
     configs: &mut Vec<Config>,
+    full: &mut bool,
 ) {
     let before = part.line.unwrap_or(0);
     // The type says what it is: the first line need not. A template must begin with its own.
@@ -215,9 +206,13 @@ fn config(
     };
     let mut out = Out::new(report, &format!("part.{number}"));
     out.before = before;
+    let before_it = configs.iter().map(|config| config.values).sum();
+    out.values = before_it;
     let Some(value) = document(&mut out, content, kind) else {
+        *full = out.values > MOST_VALUES;
         return;
     };
+    let values = out.values - before_it;
     keys::translate(&value, &mut out);
     out.report.cover(&format!("part.{number}"), &value);
     let merge = match mergers(&value, part.merge.as_deref()) {
@@ -241,6 +236,7 @@ fn config(
     configs.push(Config {
         number,
         value,
+        values,
         merge,
     });
 }
@@ -550,8 +546,8 @@ impl Merger<'_> {
             };
         };
         let items = match method {
-            "append" => [first, second].concat(),
-            "prepend" => [second, first].concat(),
+            "append" => first.into_iter().chain(second).collect(),
+            "prepend" => second.into_iter().chain(first).collect(),
             _ => {
                 // Item by item; what is longer keeps its rest, as cloud-init has it.
                 let mut items = first;

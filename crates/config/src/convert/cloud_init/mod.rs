@@ -6,6 +6,7 @@ mod files;
 mod keys;
 mod merge;
 mod mime;
+mod parts;
 mod system;
 mod template;
 #[cfg(test)]
@@ -22,7 +23,7 @@ pub(super) use files::absolute;
 use super::{
     Converted,
     report::{Report, Status, join},
-    shapes::{Fault, Options, Shapes, is_sane},
+    shapes::{Fault, MOST_VALUES, Options, Shapes, TOO_LARGE, values},
 };
 use crate::{
     finding::Place,
@@ -45,6 +46,8 @@ struct Out<'a> {
     node: Map<String, Json>,
     /// Lines before the document, while its places count from its own first one.
     before: usize,
+    /// Values of the documents so far.
+    values: usize,
 }
 
 impl<'a> Out<'a> {
@@ -55,6 +58,7 @@ impl<'a> Out<'a> {
             settled: HashSet::new(),
             node: Map::new(),
             before: 0,
+            values: 0,
         }
     }
 
@@ -235,11 +239,14 @@ fn document(out: &mut Out<'_>, bytes: &[u8], header: Header) -> Option<Value> {
         out.say(Status::Invalid, "", value.span.start, message);
         return None;
     }
-    if !is_sane(&value) {
-        let message = "has so many and so long keys that a report would not end";
-        out.say(Status::Invalid, "", value.span.start, message);
-        return None;
-    }
+    out.values += match values(&value) {
+        Some(count) if out.values + count <= MOST_VALUES => count,
+        _ => {
+            out.say(Status::Invalid, "", value.span.start, TOO_LARGE);
+            out.values = MOST_VALUES + 1;
+            return None;
+        }
+    };
     let written = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = written.lines().collect();
     for note in notes {

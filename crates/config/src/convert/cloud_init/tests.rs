@@ -173,7 +173,7 @@ fn unknown_and_deprecated_keys_are_named() {
         ("chpasswd.list", "users"),
         ("manage_etc_hosts", "true"),
         ("coreos", "Ignition"),
-        ("coreos.update", "lifeboat node update"),
+        ("coreos.update", "images of Lifeboat"),
         ("apt_proxy", "apt.proxy"),
     ] {
         let entry = entry(&converted, path, Status::Obsolete);
@@ -295,6 +295,18 @@ fn a_later_part_replaces_and_says_so() {
 }
 
 #[test]
+fn lines_may_end_as_in_mail() {
+    let converted = convert(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/x-shellscript\r\n\r\n#!/bin/sh\r\necho a\r\n--b\r\nContent-Type: text/cloud-config; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nruncmd: [echo =E9=\r\n]\r\n--b--\r\n",
+    );
+    assert_eq!(
+        converted.node["write_files"][0]["content"],
+        "#!/bin/sh\necho a"
+    );
+    assert_eq!(converted.node["run_cmd"][1], "echo é");
+}
+
+#[test]
 fn packed_input_is_unpacked() {
     use std::io::Write as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -341,6 +353,19 @@ fn hostile_messages_end_with_a_fault() {
         "1,".repeat(50_000)
     );
     assert_eq!(said(&convert(&wide)), [(".", Status::Invalid)]);
+    let long = format!("#cloud-config\nruncmd: [{}]\n", "a,".repeat(200_000));
+    assert_eq!(said(&convert(&long)), [(".", Status::Invalid)]);
+    let part = format!(
+        "--b\nContent-Type: text/cloud-config\n\nruncmd: [{}]\n",
+        "a,".repeat(30_000)
+    );
+    let parts = format!(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{}--b--\n",
+        part.repeat(5)
+    );
+    let converted = convert(&parts);
+    entry(&converted, "part.4", Status::Invalid);
+    entry(&converted, "part.2.runcmd.0", Status::Translated);
 }
 
 /// The rule of the report: every value has an entry at or above its path.

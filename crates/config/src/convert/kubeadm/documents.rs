@@ -14,7 +14,8 @@ use crate::{
     yaml::{Data, Entry, Kind, Scalar, Value},
 };
 
-const VERSION: &str = "the version is that of the node's Kubernetes payload: `image.kubernetes`, later `lifeboat node update`";
+const VERSION: &str =
+    "the version is that of the node's Kubernetes payload: `image.kubernetes` of the definition";
 const IMAGES: &str =
     "the images of the control plane are part of the Kubernetes payload, and no registry is asked";
 pub(super) const SOCKET: &str = "the runtime is that of the image: `image.runtime`";

@@ -15,7 +15,7 @@ use serde_json::Map;
 use super::{
     Converted,
     report::{Report, join},
-    shapes::{Fault, Options, Shapes, is_sane},
+    shapes::{Fault, MOST_VALUES, Options, Shapes, TOO_LARGE, values},
 };
 use crate::{
     finding::{Place, did_you_mean, nearest},
@@ -112,6 +112,7 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
         *kinds.entry(kind(value).to_owned()).or_default() += 1;
     }
     let mut node = Map::new();
+    let mut total = 0;
     for (number, (value, notes, before)) in read.into_iter().enumerate() {
         // Documents are called by their kind, or by their number where that is not enough.
         let name = kind(&value);
@@ -133,11 +134,13 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
             );
             continue;
         }
-        if !is_sane(&value) {
-            let message = "has so many and so long keys that a report would not end";
-            report.invalid(&path, value.span.start, message);
-            continue;
-        }
+        total += match values(&value) {
+            Some(count) if total + count <= MOST_VALUES => count,
+            _ => {
+                report.invalid(&path, value.span.start, TOO_LARGE);
+                continue;
+            }
+        };
         for note in notes {
             let place = Place {
                 line: note.place.line + before,
@@ -347,12 +350,12 @@ fn other_kind(path: &str, value: &Value, document: Option<Document>, report: &mu
             return true;
         }
         ("ResetConfiguration", _) => {
-            let message = "a node is reset with `lifeboat node reset`, without this";
+            let message = "is for `kubeadm reset`; a node is reset by installing it again";
             report.unsupported(path, start, message);
             return true;
         }
         ("UpgradeConfiguration", _) => {
-            let message = "Kubernetes is upgraded with `lifeboat node update`, without this";
+            let message = "is for `kubeadm upgrade`; Kubernetes is upgraded by another payload, `image.kubernetes`";
             report.unsupported(path, start, message);
             return true;
         }

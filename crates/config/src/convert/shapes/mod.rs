@@ -133,25 +133,39 @@ impl Shapes {
     }
 }
 
-/// Whether the paths of all values together are of a size that can be reported.
-pub(in crate::convert) fn is_sane(value: &Value) -> bool {
-    const MOST: usize = 64 << 20;
-    fn weigh(value: &Value, above: usize, total: &mut usize) {
-        *total = total.saturating_add(above);
-        if *total > MOST {
+/// Values in one document, or in all parts of a message: each may become an entry of the report.
+pub(in crate::convert) const MOST_VALUES: usize = 100_000;
+
+/// What is said of a document with more.
+pub(in crate::convert) const TOO_LARGE: &str =
+    "holds more values, or longer keys, than can be reported; no node needs so many";
+
+/// How many values a document has; none if they, or the paths of all together, are too many.
+pub(in crate::convert) fn values(value: &Value) -> Option<usize> {
+    const MOST_BYTES: usize = 16 << 20;
+    fn weigh(value: &Value, above: usize, bytes: &mut usize, count: &mut usize) {
+        *bytes = bytes.saturating_add(above);
+        *count += 1;
+        if *bytes > MOST_BYTES || *count > MOST_VALUES {
             return;
         }
         match &value.data {
-            Data::List(items) => items.iter().for_each(|item| weigh(item, above + 7, total)),
-            Data::Map(entries) => entries
-                .iter()
-                .for_each(|entry| weigh(&entry.value, above + entry.key.len() + 1, total)),
+            Data::List(items) => {
+                for item in items {
+                    weigh(item, above + 7, bytes, count);
+                }
+            }
+            Data::Map(entries) => {
+                for entry in entries {
+                    weigh(&entry.value, above + entry.key.len() + 1, bytes, count);
+                }
+            }
             Data::Scalar(_) => {}
         }
     }
-    let mut total = 0;
-    weigh(value, 0, &mut total);
-    total <= MOST
+    let (mut bytes, mut count) = (0, 0);
+    weigh(value, 0, &mut bytes, &mut count);
+    (bytes <= MOST_BYTES && count <= MOST_VALUES).then_some(count)
 }
 
 struct Checker<'a> {
@@ -320,8 +334,12 @@ impl Checker<'_> {
             .collect();
         for (name, field) in &object.fields {
             if field.required && known(field) && value.get(name).is_none() {
-                let wanted = format!("a mapping with the key `{name}`");
-                found.push(wrong(path, value, depth, &wanted));
+                found.push(Found {
+                    path: path.to_owned(),
+                    place: value.span.start,
+                    depth,
+                    fault: Fault::Wrong(format!("the key `{name}` is missing")),
+                });
             }
         }
         if entries.len() < object.least {
