@@ -137,6 +137,13 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
     }
     let file = fs::File::open(path)?;
     let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() >= MOST_BYTES {
+        return Err(io::Error::other(format!(
+            "it has {} bytes; at most {} are read",
+            metadata.len(),
+            MOST_BYTES - 1
+        )));
+    }
     let mode = metadata.is_file().then(|| metadata.permissions().mode());
     file.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok((bytes, mode))

@@ -16,11 +16,11 @@ use crate::{context::Context, exit::Exit, hint::Advised};
 #[command(after_help = "\
 Reads all sources below DIR, from low to high: those of k3OS, which are k3os/system/config.yaml,
 the kernel's command line, var/lib/rancher/k3os/config.yaml, the metadata and user data in
-run/config, and every file in var/lib/rancher/k3os/config.d; then what a hypervisor hands in
-through fw_cfg or SMBIOS, var/lib/lifeboat/config.yaml, and the files of
-var/lib/lifeboat/config.d whose names end in .yaml, .yml or .json. What is passed over is told on
-stderr, one warning a line. The text form is a configuration file; --format json has the same as
-JSON.
+run/config, and every file in var/lib/rancher/k3os/config.d; then run/config/lifeboat.yaml, which
+has what else a cloud says, what a hypervisor hands in through fw_cfg or SMBIOS,
+var/lib/lifeboat/config.yaml, and the files of var/lib/lifeboat/config.d whose names end in .yaml,
+.yml or .json. What is passed over is told on stderr, one warning a line. The text form is a
+configuration file; --format json has the same as JSON.
 
 Any user may look at any folder, and nothing is written.
 
