@@ -88,10 +88,9 @@ impl Boot {
         });
     }
 
-    /// Keeps it for the parts that run later.
-    pub fn save(&self) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
-        write_file(Path::new(BOOT), text.as_bytes(), 0o644)
+    /// As JSON that [`Self::read`] reads.
+    pub fn to_json(&self) -> io::Result<String> {
+        serde_json::to_string_pretty(self).map_err(io::Error::other)
     }
 
     /// The facts that rendering needs; none without a payload.
@@ -167,7 +166,7 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     apply_configuration(&mut boot, root, &config, rancher);
 
     let saved = write_file(Path::new(CONFIG), config.to_json().as_bytes(), 0o600)
-        .and_then(|()| boot.save());
+        .and_then(|()| write_file(Path::new(BOOT), boot.to_json()?.as_bytes(), 0o644));
     boot.step("status", saved);
     match boot.mode {
         // It runs if the boot goes on after the shell.
