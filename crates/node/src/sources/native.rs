@@ -5,6 +5,8 @@ use lifeboat_config::NativeInput;
 
 use super::root::{Content, Root};
 
+/// What a cloud says about the node besides k3OS' keys, such as its network.
+const CLOUD: &str = "run/config/lifeboat.yaml";
 /// The file that QEMU hands in with `-fw_cfg name=opt/lifeboat/config`.
 const FW_CFG: &str = "sys/firmware/qemu_fw_cfg/by_name/opt/lifeboat/config/raw";
 /// SMBIOS tables.
@@ -24,6 +26,7 @@ pub(super) fn read(root: &mut Root) -> Vec<NativeInput> {
             content,
         }));
     };
+    add(CLOUD, root.read(CLOUD));
     add("fw_cfg", root.read(FW_CFG));
     add("smbios", from_smbios(root).transpose());
     add(OWN, root.read(OWN));
@@ -106,6 +109,7 @@ mod tests {
             "k3os/system/config.yaml",
             b"hostname: a\nrun_cmd: [x]\n",
         );
+        put(root.path(), CLOUD, b"hostname: cloud\nlocale: C.UTF-8\n");
         put(root.path(), FW_CFG, b"hostname: b\ntimezone: UTC\n");
         let table = b"\x0b\x05\0\0\x01io.systemd.credential:lifeboat.config=hostname: c\0\0";
         put(root.path(), &format!("{SMBIOS}/11-0/raw"), table);
@@ -134,6 +138,7 @@ mod tests {
             states,
             [
                 ("k3os/system/config.yaml", true, 0),
+                (CLOUD, true, 0),
                 ("fw_cfg", true, 0),
                 ("smbios", true, 0),
                 (OWN, false, 1),

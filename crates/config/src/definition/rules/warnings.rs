@@ -5,7 +5,7 @@ use crate::{
     definition::{
         k3os::Location,
         node::NodeConfig,
-        types::{KeySource, Password, SshKey},
+        types::{KeySource, SshKey},
     },
     finding::Collector,
     k3s,
@@ -53,25 +53,16 @@ pub(super) fn node(node: &NodeConfig, root: &Value, prefix: &str, findings: &mut
 }
 
 fn passwords(node: &NodeConfig, notes: &mut Notes<'_>) {
-    let mut plain = |password: Option<&Password>, steps: &[Step<'_>]| {
-        if password.is_some_and(|one| one.plain().is_some()) {
-            notes.add(
-                steps,
-                "plain-text-password",
-                "the password is plain text: whoever reads this file has it",
-                "write its hash, which `openssl passwd -6` prints",
-            );
-        }
-    };
-    plain(node.password.as_ref(), &[Step::Key("password")]);
-    for (index, user) in node.users.iter().enumerate() {
-        plain(
-            user.password.as_ref(),
-            &[
-                Step::Key("users"),
-                Step::Index(index),
-                Step::Key("password"),
-            ],
+    if node
+        .password
+        .as_ref()
+        .is_some_and(|one| one.plain().is_some())
+    {
+        notes.add(
+            &[Step::Key("password")],
+            "plain-text-password",
+            "the password is plain text: whoever reads this file has it",
+            "write its hash, which `openssl passwd -6` prints",
         );
     }
 }
@@ -87,19 +78,6 @@ fn addresses(node: &NodeConfig, notes: &mut Notes<'_>) {
         if plain(key) {
             let steps = [Step::Key("ssh_authorized_keys"), Step::Index(index)];
             notes.add(&steps, CODE, keys, HINT);
-        }
-    }
-    for (user_index, user) in node.users.iter().enumerate() {
-        for (index, key) in user.ssh_authorized_keys.iter().enumerate() {
-            if plain(key) {
-                let steps = [
-                    Step::Key("users"),
-                    Step::Index(user_index),
-                    Step::Key("ssh_authorized_keys"),
-                    Step::Index(index),
-                ];
-                notes.add(&steps, CODE, keys, HINT);
-            }
         }
     }
     let urls = [
@@ -149,10 +127,10 @@ fn modes(root: &Value, notes: &mut Notes<'_>) {
         }
         let old = u32::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or_default();
         let numbers = if text.starts_with("0o") {
-            format!("the number {old}")
+            old.to_string()
         } else {
             let new = text.trim_start_matches('0');
-            format!("the number {old} by version 1.1 and {new} by 1.2")
+            format!("{old} by version 1.1 and {new} by 1.2")
         };
         notes.add(
             &[
@@ -162,7 +140,7 @@ fn modes(root: &Value, notes: &mut Notes<'_>) {
             ],
             "unquoted-octal",
             &format!(
-                "{text} is taken as it is written, but without quotes it is a number to YAML: {numbers}; other programs take its decimal digits for the mode"
+                "{text} is taken as it is written; to YAML it is a number without quotes, {numbers}, and other programs take that for the mode"
             ),
             &format!("quote it: `permissions: \"{text}\"`"),
         );

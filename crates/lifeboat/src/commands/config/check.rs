@@ -63,7 +63,8 @@ struct Facts {
 
 #[derive(Serialize)]
 struct File {
-    file: String,
+    #[serde(rename = "file")]
+    name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<Kind>,
     findings: Vec<Finding>,
@@ -105,7 +106,7 @@ fn file(path: &Path, wanted: Wanted) -> File {
         Ok((bytes, mode)) => {
             let Checked { kind, findings } = check(&name, &bytes, wanted, mode);
             File {
-                file: name,
+                name,
                 kind: Some(kind),
                 findings,
             }
@@ -121,7 +122,7 @@ fn file(path: &Path, wanted: Wanted) -> File {
                 message: format!("cannot be read: {error}"),
                 hint: None,
             }],
-            file: name,
+            name,
             kind: None,
         },
     }
@@ -136,6 +137,13 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
     }
     let file = fs::File::open(path)?;
     let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() >= MOST_BYTES {
+        return Err(io::Error::other(format!(
+            "it has {} bytes; at most {} are read",
+            metadata.len(),
+            MOST_BYTES - 1
+        )));
+    }
     let mode = metadata.is_file().then(|| metadata.permissions().mode());
     file.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok((bytes, mode))
@@ -171,7 +179,7 @@ fn text(facts: &Facts) -> String {
                 )
             }
         };
-        let _ = writeln!(text, "{}: {kind}: {said}", file.file);
+        let _ = writeln!(text, "{}: {kind}: {said}", file.name);
     }
     text
 }

@@ -1,6 +1,6 @@
 //! `lifeboat config show`
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{ffi::OsString, fmt::Display, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -16,11 +16,11 @@ use crate::{context::Context, exit::Exit, hint::Advised};
 #[command(after_help = "\
 Reads all sources below DIR, from low to high: those of k3OS, which are k3os/system/config.yaml,
 the kernel's command line, var/lib/rancher/k3os/config.yaml, the metadata and user data in
-run/config, and every file in var/lib/rancher/k3os/config.d; then what a hypervisor hands in
-through fw_cfg or SMBIOS, var/lib/lifeboat/config.yaml, and the files of
-var/lib/lifeboat/config.d whose names end in .yaml, .yml or .json. What is passed over is told on
-stderr, one warning a line. The text form is a configuration file; --format json has the same as
-JSON.
+run/config, and every file in var/lib/rancher/k3os/config.d; then run/config/lifeboat.yaml, which
+has what else a cloud says, what a hypervisor hands in through fw_cfg or SMBIOS,
+var/lib/lifeboat/config.yaml, and the files of var/lib/lifeboat/config.d whose names end in .yaml,
+.yml or .json. What is passed over is told on stderr, one warning a line. The text form is a
+configuration file; --format json has the same as JSON.
 
 Any user may look at any folder, and nothing is written.
 
@@ -81,44 +81,39 @@ pub fn run(arguments: &ShowArgs, context: &Context) -> Result<Exit> {
         inputs.native.clear();
     }
     let (printer, secrets) = (context.printer, arguments.show_secrets);
-    let (facts, warnings) = match (arguments.form, &arguments.explain) {
-        (Form::K3os, None) => {
-            let merged = k3os::merge(&inputs.k3os);
-            let facts = Facts {
-                schema: "lifeboat.config.k3os/1",
-                config: merged.config.to_json(secrets),
-            };
-            let warnings: Vec<String> = merged.warnings.iter().map(ToString::to_string).collect();
-            (facts, warnings)
-        }
-        _ => {
-            let made = inputs.effective();
-            let warnings: Vec<String> = made.findings.iter().map(ToString::to_string).collect();
-            if let Some(key) = &arguments.explain {
-                let keys = made
-                    .explain(key, secrets)
-                    .map_err(|why| Advised::new(why, "`lifeboat schema` has all keys"))?;
-                let facts = Keys {
-                    schema: "lifeboat.config.explain/1",
-                    keys,
-                };
-                printer.facts(&facts, |facts| {
-                    facts.keys.iter().map(Explained::text).collect()
-                })?;
-                return Ok(done(arguments, &warnings, context));
-            }
-            let facts = Facts {
-                schema: "lifeboat.config.native/1",
-                config: made.to_json(secrets),
-            };
-            (facts, warnings)
-        }
-    };
-    printer.facts(&facts, |facts| render::yaml(&facts.config))?;
-    Ok(done(arguments, &warnings, context))
+    if arguments.form == Form::K3os && arguments.explain.is_none() {
+        let merged = k3os::merge(&inputs.k3os);
+        let facts = Facts {
+            schema: "lifeboat.config.k3os/1",
+            config: merged.config.to_json(secrets),
+        };
+        printer.facts(&facts, |facts| render::yaml(&facts.config))?;
+        return Ok(done(arguments, &merged.warnings, context));
+    }
+    let made = inputs.effective();
+    if let Some(key) = &arguments.explain {
+        let keys = made
+            .explain(key, secrets)
+            .map_err(|why| Advised::new(why, "`lifeboat schema` has all keys"))?;
+        let facts = Keys {
+            schema: "lifeboat.config.explain/1",
+            keys,
+        };
+        printer.facts(&facts, |facts| {
+            let texts: Vec<String> = facts.keys.iter().map(Explained::text).collect();
+            texts.concat()
+        })?;
+    } else {
+        let facts = Facts {
+            schema: "lifeboat.config.native/1",
+            config: made.to_json(secrets),
+        };
+        printer.facts(&facts, |facts| render::yaml(&facts.config))?;
+    }
+    Ok(done(arguments, &made.findings, context))
 }
 
-fn done(arguments: &ShowArgs, warnings: &[String], context: &Context) -> Exit {
+fn done(arguments: &ShowArgs, warnings: &[impl Display], context: &Context) -> Exit {
     for warning in warnings {
         context.printer.warning(warning);
     }
