@@ -1,5 +1,6 @@
 //! What no single value shows: rules between keys.
 
+mod image;
 mod network;
 mod system;
 mod warnings;
@@ -142,6 +143,7 @@ pub(crate) fn definition(definition: &Definition, root: &Value, findings: &mut C
     };
     let value = root.get("node").unwrap_or(&empty);
     node(&definition.node, value, "node.", findings);
+    image::wanted(definition, root, findings);
 }
 
 /// Only some versions can be built from modules.

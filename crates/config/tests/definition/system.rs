@@ -329,6 +329,16 @@ fn what_an_image_may_lack_is_named() {
         ]
     );
     assert_eq!(render::wanted_programs(&NodeConfig::default()), []);
+    // Where image and node are in one file, it is known before the image is built.
+    let text = "image: {packages: [tzdata]}\nnode: {timezone: Asia/Tokyo, users: [{name: a, sudo: true}]}\n";
+    let (_, warnings) = lifeboat_config::parse_with_warnings("f", text.as_bytes()).unwrap();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "f:2:30: node.users: needs /usr/bin/sudo, which this image does not have unless another package brings it"
+        ]
+    );
 }
 
 #[test]
