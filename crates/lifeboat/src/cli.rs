@@ -381,7 +381,7 @@ pub enum NodeCommand {
     Console,
     /// Read what the platform knows of this node; a service starts it
     DataSource {
-        /// Data sources to ask, in this order; those of data_sources if none is given
+        /// Data sources to ask, in this order; those of `data_sources` if none is given
         #[arg(value_name = "SOURCE")]
         names: Vec<String>,
     },

@@ -127,6 +127,21 @@ impl DataSource {
         "vultr",
     ];
 
+    /// Other names of these.
+    pub const ALIASES: [&str; 11] = [
+        "amazon",
+        "config-drive",
+        "ec2",
+        "equinix-metal",
+        "gce",
+        "google",
+        "guestinfo",
+        "hcloud",
+        "mmds",
+        "nocloud-net",
+        "qemu",
+    ];
+
     /// Its name, and what stands after `=`.
     pub fn parts(&self) -> (&str, Option<&str>) {
         match self.as_str().split_once('=') {
@@ -178,11 +193,11 @@ fn refuse(holds: bool, message: impl FnOnce() -> String) -> Result<(), Refusal> 
 }
 
 fn data_source(text: &str) -> Result<(), Refusal> {
-    let (name, argument) = match text.split_once('=') {
-        Some((name, argument)) => (name, Some(argument)),
+    let (name, argument) = match text.find(['=', ':']) {
+        Some(at) => (&text[..at], Some(text[at..].split_at(1))),
         None => (text, None),
     };
-    if !DataSource::NAMES.contains(&name) {
+    if !DataSource::NAMES.contains(&name) && !DataSource::ALIASES.contains(&name) {
         let near = did_you_mean(nearest(name, DataSource::NAMES));
         return Err(Refusal::new(format!(
             "unknown data source {}; known: {}{near}",
@@ -191,12 +206,15 @@ fn data_source(text: &str) -> Result<(), Refusal> {
         )));
     }
     match (name, argument) {
-        ("file", Some(path)) if checks::node_path(path).is_ok() => Ok(()),
+        ("file", Some(("=", path))) if checks::node_path(path).is_ok() => Ok(()),
         ("file", _) => Err(Refusal::new("`file` needs an absolute path")
             .hint("write it as file=/path/to/userdata")),
-        ("nocloud", Some(url)) => checks::web_address(url),
+        ("nocloud" | "nocloud-net", Some(("=", url))) => checks::web_address(url),
+        // Without session tokens, where there are none.
+        ("aws" | "ec2" | "amazon", Some((":", "imdsv1")))
+        | ("firecracker" | "mmds", Some((":", "mmdsv1")))
+        | (_, None) => Ok(()),
         (_, Some(_)) => Err(Refusal::new(format!("{name} takes nothing after its name"))),
-        (_, None) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod source;
 use std::{io, path::Path};
 
 use fs_err as fs;
-use lifeboat_config::{NodeConfig, parse_node, render::Facts};
+use lifeboat_config::{NodeConfig, definition::k3os::DataSource, parse_node, render::Facts};
 use serde::{Deserialize, Serialize};
 
 pub use payload::Payload;
@@ -144,6 +144,8 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         );
     }
     boot.sources = sources;
+    let asked = datasource::request(config.data_sources.iter().map(DataSource::as_str));
+    boot.step("data sources", asked);
     let locked = |text: Option<&str>| matches!(text, Some("*" | "!"));
     let password = config.password.as_ref();
     let opens = password.is_some_and(|one| !locked(one.hash()));
@@ -233,17 +235,6 @@ fn apply_configuration(boot: &mut Boot, root: &Path, config: &NodeConfig, ranche
             step: step.to_owned(),
             reason,
         });
-    }
-    if !config.data_sources.is_empty() {
-        // The service that asks them has this as its condition.
-        let names: Vec<&str> = config
-            .data_sources
-            .iter()
-            .map(lifeboat_config::definition::k3os::DataSource::as_str)
-            .collect();
-        let text = names.join("\n") + "\n";
-        let asked = write_file(Path::new(datasource::REQUEST), text.as_bytes(), 0o644);
-        boot.step("data_sources", asked);
     }
     if applied.needs_runtime {
         let marked = write_file(Path::new(apply::NEEDED), b"", 0o644);

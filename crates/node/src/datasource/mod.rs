@@ -33,8 +33,21 @@ use names::Name;
 /// reads it where it is given none, and its service starts only if it is there.
 pub const REQUEST: &str = "/run/lifeboat/data_sources";
 
+/// Asks the service of this boot to read these sources; without any it does not start.
+///
+/// # Errors
+/// If [`REQUEST`] cannot be written.
+pub(crate) fn request<'a>(names: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+    let text: String = names.into_iter().flat_map(|name| [name, "\n"]).collect();
+    if text.is_empty() {
+        return Ok(());
+    }
+    // A seed's URL may hold a password.
+    crate::boot::write_file(Path::new(REQUEST), text.as_bytes(), 0o600)
+}
+
 /// What a run sees of the machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     /// Where `/sys`, `/dev` and programs are: `/` on a node.
     pub system: PathBuf,
@@ -50,6 +63,16 @@ pub struct Environment {
     pub devices: Duration,
     /// The time by which keys expire.
     pub now: SystemTime,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The command line may hold a token.
+        formatter
+            .debug_struct("Environment")
+            .field("system", &self.system)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Environment {
@@ -142,19 +165,20 @@ pub fn run(names: &[String], root: &Path, environment: &Environment) -> Outcome 
     let mut asked = false;
     for text in names {
         let since = Instant::now();
+        let shown = names::shown(text);
         let name = match Name::parse(text) {
             Ok(name) => name,
             Err(why) => {
-                outcome.step(text, Ending::Failed, why, since);
+                outcome.step(&shown, Ending::Failed, why, since);
                 continue;
             }
         };
         asked = true;
         match providers::ask(&name, &machine) {
-            Err(Miss::NotHere(why)) => outcome.step(text, Ending::Skipped, why, since),
-            Err(Miss::Failed(why)) => outcome.step(text, Ending::Failed, why, since),
+            Err(Miss::NotHere(why)) => outcome.step(&shown, Ending::Skipped, why, since),
+            Err(Miss::Failed(why)) => outcome.step(&shown, Ending::Failed, why, since),
             Ok(found) => {
-                take(&mut outcome, text, &name, found, root, since);
+                take(&mut outcome, &shown, &name, found, root, since);
                 return outcome;
             }
         }

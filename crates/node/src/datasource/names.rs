@@ -2,6 +2,8 @@
 
 use lifeboat_config::nearest;
 
+use super::http::Shown;
+
 /// A kind of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
@@ -54,11 +56,29 @@ impl Provider {
     }
 }
 
+/// An entry as it may be shown: of a URL neither user, password nor query.
+pub(crate) fn shown(text: &str) -> String {
+    let text: String = text
+        .trim()
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(200)
+        .collect();
+    match text.find([':', '=']) {
+        Some(at) if text.contains("://") => {
+            let (name, url) = text.split_at(at + 1);
+            format!("{name}{}", Shown::new(url))
+        }
+        _ => text,
+    }
+}
+
 /// An entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     pub provider: Provider,
-    /// What follows `:` or `=`: `imdsv1` in `aws:imdsv1`, the path in `file=/path`.
+    /// What follows `:` or `=`: `imdsv1` in `aws:imdsv1`, the path in `file=/path`, the URL in
+    /// `nocloud=URL`.
     pub option: Option<String>,
 }
 
@@ -89,7 +109,7 @@ impl Name {
             (Provider::File, _) => {
                 return Err("give the path of a file: `file=/path`".to_owned());
             }
-            (_, None) => {}
+            (Provider::NoCloud, Some(_)) | (_, None) => {}
             (_, Some(option)) if options.contains(&option.to_ascii_lowercase().as_str()) => {}
             (_, Some(_)) => {
                 return Err(match options {
@@ -139,6 +159,18 @@ mod tests {
             Name::parse("file=/a=b:c").unwrap().option.unwrap(),
             "/a=b:c"
         );
+    }
+
+    #[test]
+    fn no_password_of_a_seed_is_shown() {
+        for (text, wanted) in [
+            ("nocloud=http://u:pw@h/x?k=pw", "nocloud=http://h/x"),
+            ("nocluod:https://u:pw@h", "nocluod:https://h"),
+            ("aws:imdsv1", "aws:imdsv1"),
+            ("a\nb", "ab"),
+        ] {
+            assert_eq!(shown(text), wanted);
+        }
     }
 
     #[test]

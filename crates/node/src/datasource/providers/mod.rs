@@ -46,7 +46,7 @@ pub(crate) fn ask(name: &Name, machine: &Machine<'_>) -> Result<Found, Miss> {
         Provider::FwCfg => credentials::fw_cfg(machine),
         Provider::Gcp => gcp::ask(machine),
         Provider::Hetzner => hetzner::ask(machine),
-        Provider::NoCloud => nocloud::ask(machine),
+        Provider::NoCloud => nocloud::ask(machine, name.option.as_deref()),
         Provider::OpenStack => openstack::ask(machine),
         Provider::Packet => packet::ask(machine),
         Provider::Scaleway => scaleway::ask(machine),

@@ -18,10 +18,13 @@ const FOLDERS: [&str; 2] = [
     "var/lib/cloud/seed/nocloud-net",
 ];
 
-pub(super) fn ask(machine: &Machine<'_>) -> Result<Found, Miss> {
-    let wish = Wish::on_command_line(&machine.environment.command_line)
+pub(super) fn ask(machine: &Machine<'_>, seed: Option<&str>) -> Result<Found, Miss> {
+    let mut wish = Wish::on_command_line(&machine.environment.command_line)
         .or_else(|| Wish::parse(&machine.dmi.product_serial))
         .unwrap_or_default();
+    if let Some(seed) = seed {
+        wish.seed = Some(seed.to_owned());
+    }
     let mut found = match &wish.seed {
         Some(url) => from_url(machine, &machine.dmi.expand(url))?,
         None => match from_folder(machine).or_else(|| from_volume(machine)) {

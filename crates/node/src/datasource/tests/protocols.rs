@@ -399,6 +399,13 @@ fn a_seed_is_read_from_its_url() {
             "ds=nocloud-net;s=http://127.0.0.1:8000/seed/7;h=n1",
         );
         check(&bench, &bench.run(&["nocloud"]), "nocloud", DATA);
+        let bench = Bench::new().dmi("product_serial", "ds=nocloud;h=n1");
+        check(
+            &bench,
+            &bench.run(&["nocloud=http://127.0.0.1:8000/seed/7/"]),
+            "nocloud",
+            DATA,
+        );
         for (seed, why) in [
             ("http://u:pw@127.0.0.1:8000/none", "neither"),
             ("ftp://x/", "no http"),
