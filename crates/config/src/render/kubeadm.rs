@@ -191,7 +191,8 @@ fn join(node: &NodeConfig, facts: &Facts, plan: &Plan, how: &Join) -> Json {
             "kubeletHealthCheck": "10m0s",
             "kubernetesAPICall": "5m0s",
             "tlsBootstrap": "10m0s",
-            "discovery": "5m0s",
+            // A token that nobody knows is told soon; the node tries again anyway.
+            "discovery": "1m0s",
         },
     });
     lay_over(&mut join, &node.kubeadm.join);

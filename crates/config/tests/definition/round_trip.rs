@@ -82,6 +82,36 @@ proptest! {
     }
 }
 
+fn any_value() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        (-1000i32..1000).prop_map(|number| Json::from(f64::from(number) / 8.0)),
+        any::<String>().prop_map(|text| Json::from(text.replace('\0', ""))),
+        "(yes|no|on|~|null|0x1f|1e3|2020-01-01|1_000|=|<<)".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            proptest::collection::btree_map("[a-zA-Z./<-]{0,6}", inner, 0..4)
+                .prop_map(|map| Json::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn fields_of_kubeadm_come_back(values in proptest::collection::btree_map("[a-z]{1,6}", any_value(), 0..4)) {
+        let fields: Json = Json::Object(values.into_iter().collect());
+        let node = json!({"kubeadm": {"cluster": fields, "patches": [
+            {"target": "etcd", "type": "merge", "content": fields}]}});
+        let node: NodeConfig = serde_json::from_value(node).unwrap();
+        let text = node.to_json();
+        prop_assert_eq!(parse_node("config.json", text.as_bytes()), Ok(node), "{}", text);
+    }
+}
+
 #[test]
 fn definitions_come_back() {
     let text = "
