@@ -63,13 +63,8 @@ pub(super) fn apply(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut 
             Addon::Write(bytes) => replace(&path, &bytes),
         }
     });
-    match done {
-        Err(error) => outcome.fail(format!("kernel_args cannot be written: {error}")),
-        Ok(()) => {
-            let kept = target.put(KEPT, NewFile::new(wanted, 0o644));
-            outcome.check("cannot note kernel_args", kept);
-        }
-    }
+    let noted = done.and_then(|()| target.put(KEPT, NewFile::new(wanted, 0o644)));
+    outcome.check("kernel_args cannot be written", noted);
 }
 
 /// Puts a file there as a whole, on a file system that has neither modes nor owners.

@@ -17,6 +17,7 @@ use super::{
     kernel::Running,
     phase, reload,
     root::Root,
+    state::NewFile,
     target::{Mode, Target},
 };
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) const NEEDED: &str = "/run/lifeboat/runtime";
 const ROUNDS: &str = "/run/lifeboat/rounds";
 /// Which `run_cmd` this boot has run, and how it ended.
 const COMMANDS: &str = "/run/lifeboat/commands";
+/// How often a server that refuses is asked again.
+const MOST_ROUNDS: u32 = 12;
 /// How long the network may take before the rest goes on without it.
 const ADDRESS: Duration = Duration::from_secs(30);
 
@@ -93,9 +96,20 @@ pub fn run() -> Result<(), RunError> {
     reporter.flush();
     let mut failed = reload::tell(&target.changes);
     commands.note_end(&done);
-    failed.extend(remember(&mut boot, &config, &hostname, &sources, &done));
-    if done.iter().any(|done| !done.later.is_empty()) || could_be_better(&done) {
-        come_again();
+    failed.extend(remember(
+        &mut target,
+        &mut boot,
+        &config,
+        &hostname,
+        &sources,
+        &done,
+    ));
+    let round = round();
+    // A network may come at any time; what a server refuses so often is refused for good.
+    if done.iter().any(|done| !done.later.is_empty())
+        || (round < MOST_ROUNDS && could_be_better(&done))
+    {
+        come_again(round);
     }
     failed.extend(done.drain(..).flat_map(|done| {
         let name = done.step.name();
@@ -120,12 +134,16 @@ fn could_be_better(done: &[Done]) -> bool {
     })
 }
 
-/// Lets systemd start this again after a while, longer each time.
-fn come_again() {
-    let round: u32 = fs::read_to_string(ROUNDS)
+/// How often this boot has come here before.
+fn round() -> u32 {
+    fs::read_to_string(ROUNDS)
         .ok()
         .and_then(|text| text.trim().parse().ok())
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// Lets systemd start this again after a while, longer each time.
+fn come_again(round: u32) {
     // Half a minute, then more, at last every ten minutes.
     let pause = (30 << round.min(5)).min(600);
     let noted = write_file(
@@ -158,6 +176,7 @@ fn come_again() {
 
 /// Keeps what is in force now for the parts that run later.
 pub(super) fn remember(
+    target: &mut Target<'_>,
     boot: &mut Boot,
     config: &NodeConfig,
     hostname: &str,
@@ -175,8 +194,10 @@ pub(super) fn remember(
                 reason: reason.clone(),
             }));
     }
-    let kept = write_file(Path::new(boot::CONFIG), config.to_json().as_bytes(), 0o600)
-        .and_then(|()| boot.save());
+    // In a trial it is taken back, too.
+    let kept = target
+        .put(boot::CONFIG, NewFile::new(config.to_json(), 0o600))
+        .and_then(|()| target.put(boot::BOOT, NewFile::new(boot.to_json()?, 0o644)));
     kept.err()
         .map(|error| format!("cannot keep the node's state: {error}"))
         .into_iter()

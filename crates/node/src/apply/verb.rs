@@ -13,7 +13,6 @@ use super::{
     phase, reload,
     root::Root,
     runtime::{self, Commands},
-    state::NewFile,
     target::{Mode, Target},
     trial::{self, Desk},
 };
@@ -175,13 +174,16 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
     let mut failures = Vec::new();
     if how == How::Now {
         commands.note_end(&done);
+    }
+    if how != How::DryRun {
         failures.extend(runtime::remember(
-            &mut boot, &config, &hostname, &sources, &done,
+            &mut target,
+            &mut boot,
+            &config,
+            &hostname,
+            &sources,
+            &done,
         ));
-    } else if target.is_trial() {
-        // So that it is taken back, too.
-        let kept = target.put(boot::CONFIG, NewFile::new(config.to_json(), 0o600));
-        failures.extend(kept.err().map(|error| error.to_string()));
     }
     reporter.flush();
     if how != How::DryRun {

@@ -88,10 +88,9 @@ impl Boot {
         });
     }
 
-    /// Keeps it for the parts that run later.
-    pub fn save(&self) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
-        write_file(Path::new(BOOT), text.as_bytes(), 0o644)
+    /// As JSON that [`Self::read`] reads.
+    pub fn to_json(&self) -> io::Result<String> {
+        serde_json::to_string_pretty(self).map_err(io::Error::other)
     }
 
     /// The facts that rendering needs; none without a payload.
@@ -169,7 +168,7 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     apply_configuration(&mut boot, root, &config, rancher);
 
     let saved = write_file(Path::new(CONFIG), config.to_json().as_bytes(), 0o600)
-        .and_then(|()| boot.save());
+        .and_then(|()| write_file(Path::new(BOOT), boot.to_json()?.as_bytes(), 0o644));
     boot.step("status", saved);
     match boot.mode {
         // It runs if the boot goes on after the shell.
@@ -236,17 +235,6 @@ fn apply_configuration(boot: &mut Boot, root: &Path, config: &NodeConfig, ranche
             step: step.to_owned(),
             reason,
         });
-    }
-    if !config.data_sources.is_empty() {
-        // The service that asks them has this as its condition.
-        let names: Vec<&str> = config
-            .data_sources
-            .iter()
-            .map(lifeboat_config::definition::k3os::DataSource::as_str)
-            .collect();
-        let text = names.join("\n") + "\n";
-        let asked = write_file(Path::new(datasource::REQUEST), text.as_bytes(), 0o644);
-        boot.step("data_sources", asked);
     }
     if applied.needs_runtime {
         let marked = write_file(Path::new(apply::NEEDED), b"", 0o644);
