@@ -32,7 +32,9 @@ type Waiting = dyn Fn(&str) + Send + Sync;
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("root", &self.root).finish()
+        f.debug_struct("Cache")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 

@@ -213,7 +213,7 @@ fn mutate(random: &mut Random, corpus: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// Peak resident memory of this process. Source: proc_pid_status(5), `VmHWM`.
+/// Peak resident memory of this process. Source: `proc_pid_status(5)`, `VmHWM`.
 fn peak_kib() -> u64 {
     let text = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -57,7 +57,9 @@ fn joined(parts: &[Part]) -> String {
             Part::Block(block) => (Some(&block.info), &block.lines),
         };
         if let Some(info) = fence {
-            text.push_str(&format!("```{info}\n"));
+            text.push_str("```");
+            text.push_str(info);
+            text.push('\n');
         }
         for line in lines {
             text.push_str(line);

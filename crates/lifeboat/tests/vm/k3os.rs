@@ -14,7 +14,7 @@ image:
 "#;
 
 /// The server's URL is left out: it names a cluster to join. Commands say where they ran.
-const CONFIG: &str = r##"
+const CONFIG: &str = r#"
 ssh_authorized_keys:
 - KEY
 - github:lifeboat-example
@@ -69,7 +69,7 @@ k3os:
   taints:
   - "key1=value1:NoSchedule"
   - "key1=value1:NoExecute"
-"##;
+"#;
 
 #[test]
 #[ignore = "vm"]

@@ -19,7 +19,7 @@ pub struct Found {
     pub rancher: Rancher,
 }
 
-/// What the machine's maker hands in below any configuration, by QEMU's fw_cfg: a name for a node
+/// What the machine's maker hands in below any configuration, by QEMU's `fw_cfg`: a name for a node
 /// that is given none, and keys of root beside those that it is given
 /// (systemd.system-credentials(7)).
 const NAME: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/lifeboat/hostname/raw";
