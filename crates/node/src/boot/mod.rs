@@ -55,6 +55,8 @@ pub struct Failure {
 pub(crate) const BOOT: &str = "/run/lifeboat/boot.json";
 /// Where the configuration is kept for this boot, as JSON; only root may read it.
 pub(crate) const CONFIG: &str = "/run/lifeboat/node.json";
+/// There when kubeadm has made a cluster, or joined one.
+const PROVISIONED: &str = "/etc/kubernetes/kubelet.conf";
 /// Logs of what runs before the journal.
 pub(crate) const LOGS: &str = "/run/lifeboat/log";
 
@@ -173,10 +175,28 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
     match boot.mode {
         // It runs if the boot goes on after the shell.
         Mode::Rescue => provision::leave_to_service("not made before the rescue shell"),
-        _ if boot.payload.is_some() => provision::prepare_in_background(),
-        _ => {}
+        _ if boot.payload.is_none() => {}
+        // A cluster keeps the name that it was made with.
+        _ if !config.data_sources.is_empty() && !Path::new(PROVISIONED).exists() => {
+            let waits = wait_for_platform();
+            boot.step("data sources", waits);
+        }
+        _ => provision::prepare_in_background(),
     }
     boot.mode
+}
+
+/// Kubernetes is set up when the platform has said what it knows of the node, such as its name,
+/// and that was applied.
+fn wait_for_platform() -> io::Result<()> {
+    provision::leave_to_service("not made before the data sources have answered");
+    let order =
+        "# Name and labels may come from a data source.\n[Unit]\nAfter=lifeboat-run.service\n";
+    write_file(
+        Path::new("/run/systemd/system/lifeboat-provision.service.d/10-data-sources.conf"),
+        order.as_bytes(),
+        0o644,
+    )
 }
 
 /// Settles the mode, and says what cannot be had of it.
