@@ -10,7 +10,7 @@ use crate::user::User;
 const DEFINITION: &str = r#"
 image:
   cni: none
-  files: [{path: /k3os/system/config.yaml, source: config.yaml, permissions: "0600"}]
+  files: [{path: /k3os/system/config.yaml, source: config.yaml, mode: "0600"}]
 "#;
 
 /// The server's URL is left out: it names a cluster to join. Commands say where they ran.
