@@ -1,6 +1,6 @@
 //! One configuration file of k3OS.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -14,24 +14,25 @@ use crate::{
     Mode, Owner,
     k3os::{
         Input, Kind, Warning,
-        keys::{Field, Section, file_key, wifi_key},
+        keys::{Field, Section, file_key, shown, wifi_key},
         merge,
     },
     yaml::{
-        Data, Value,
+        Data, Entry, Value,
         legacy::{Dialect, read},
     },
 };
 
 /// Converts a file by the rules by which a node reads it.
 pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
-    let value = match read(bytes, Dialect::Go) {
+    let mut value = match read(bytes, Dialect::Go) {
         Ok(value) => value,
         Err(flaw) => return Report::unreadable(file, flaw.place, flaw.message),
     };
     if values(&value).is_none() {
         return Report::unreadable(file, value.span.start, TOO_LARGE);
     }
+    conceal(&mut value, "");
     let merged = merge(&[Input::new(file, Kind::Yaml, bytes)]);
     let mut report = Report::new(file);
     let mut said: HashMap<&str, Vec<&Warning>> = HashMap::new();
@@ -64,29 +65,93 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
     report.finish(node)
 }
 
+/// Cuts keys that may hold a secret, as the paths of warnings are cut.
+fn conceal(value: &mut Value, path: &str) {
+    match &mut value.data {
+        Data::Map(entries) => {
+            for entry in entries {
+                let whole = join(path, &entry.key);
+                let here = shown(&whole);
+                if here != whole {
+                    let key = here.strip_prefix(path).unwrap_or_default();
+                    let key = if path.is_empty() {
+                        Some(key)
+                    } else {
+                        key.strip_prefix('.')
+                    };
+                    key.unwrap_or("…").clone_into(&mut entry.key);
+                }
+                conceal(&mut entry.value, &here);
+            }
+        }
+        Data::List(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                conceal(item, &join(path, index));
+            }
+        }
+        Data::Scalar(_) => {}
+    }
+}
+
+/// The entries, and whether each is the last one of its key's spellings.
+fn with_last<'e>(
+    entries: &'e [Entry],
+    find: &dyn Fn(&str) -> Option<&'static str>,
+) -> Vec<(&'e Entry, bool)> {
+    let mut seen = HashSet::new();
+    let mut told: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry, find(&entry.key).is_none_or(|key| seen.insert(key))))
+        .collect();
+    told.reverse();
+    told
+}
+
 struct Walk<'a> {
     report: &'a mut Report,
     said: &'a HashMap<&'a str, Vec<&'a Warning>>,
 }
 
 impl Walk<'_> {
-    /// Whether a warning says that the value at a path does not count.
-    fn is_out(&self, path: &str) -> bool {
+    /// Whether a warning says that the value at a path does not count. Of a key that is there
+    /// several times the last one does.
+    fn is_out(&self, path: &str, is_last: bool) -> bool {
         self.said.get(path).is_some_and(|warnings| {
-            warnings
-                .iter()
-                .any(|warning| !matches!(warning.code, "bad-tag" | "first-item" | "one-entry"))
+            warnings.iter().any(|warning| match warning.code {
+                "bad-tag" | "first-item" | "one-entry" => false,
+                "duplicate-key" => !is_last,
+                _ => true,
+            })
         })
+    }
+
+    /// What is said of the earlier values of a key in the same spelling, if there are some.
+    fn repeated(&self, path: &str) -> Option<&str> {
+        let mut warnings = self.said.get(path)?.iter().rev();
+        let warning = warnings.find(|warning| warning.code == "duplicate-key")?;
+        Some(&warning.message)
+    }
+
+    /// Says of a key that is there several times that its last value is carried over.
+    fn last_counts(&mut self, path: &str, entry: &Entry, is_last: bool) {
+        if entry.value.is_null() || self.is_out(path, is_last) {
+            return;
+        }
+        if let Some(message) = self.repeated(path).map(str::to_owned) {
+            self.report.translated(path, entry.span.start, message);
+        }
     }
 
     fn section(&mut self, section: Section, value: &Value, path: &str) {
         let Data::Map(entries) = &value.data else {
             return;
         };
-        for entry in entries {
+        let path_of = |name: &str| section.find(name).map(|key| key.path);
+        for (entry, is_last) in with_last(entries, &path_of) {
             let here = join(path, &entry.key);
             let place = entry.span.start;
-            if entry.value.is_null() || self.is_out(&here) {
+            if entry.value.is_null() || self.is_out(&here, is_last) {
                 continue;
             }
             let Some(key) = section.find(&entry.key) else {
@@ -94,27 +159,40 @@ impl Walk<'_> {
                     .unsupported(&here, place, "unknown key; ignored");
                 continue;
             };
+            let own = key.name();
+            let mut said = if own == entry.key {
+                Vec::new()
+            } else {
+                vec![format!("as `{own}`")]
+            };
+            said.extend(self.repeated(&here).map(str::to_owned));
+            let is_whole = !matches!(
+                key.field,
+                Field::Section(_) | Field::Files(_) | Field::Wifi(_)
+            );
+            if is_whole || self.repeated(&here).is_some() {
+                self.report.translated(&here, place, said.join("; "));
+            }
             match key.field {
                 Field::Section(section) => self.section(section, &entry.value, &here),
                 Field::Files(_) => {
-                    self.items(&entry.value, &here, &|name| file_key(name).is_some());
+                    self.items(&entry.value, &here, &file_key);
                 }
-                Field::Wifi(_) => self.items(&entry.value, &here, &|name| wifi_key(name).is_some()),
-                _ => {
-                    let own = key.path.rsplit('.').next().unwrap_or(key.path);
-                    let message = if own == entry.key {
-                        String::new()
-                    } else {
-                        format!("as `{own}`")
-                    };
-                    self.report.translated(&here, place, message);
+                Field::Wifi(_) => self.items(&entry.value, &here, &wifi_key),
+                Field::Map(_) => {
+                    if let Data::Map(entries) = &entry.value.data {
+                        for entry in entries {
+                            self.last_counts(&join(&here, &entry.key), entry, true);
+                        }
+                    }
                 }
+                Field::Text(_) | Field::Flag(_) | Field::List(_) => {}
             }
         }
     }
 
     /// Entries of `write_files` and `wifi`: a list, or one alone.
-    fn items(&mut self, value: &Value, path: &str, known: &dyn Fn(&str) -> bool) {
+    fn items(&mut self, value: &Value, path: &str, find: &dyn Fn(&str) -> Option<&'static str>) {
         let alone = [(path.to_owned(), value)];
         let listed: Vec<(String, &Value)> = match &value.data {
             Data::List(items) => items
@@ -128,15 +206,17 @@ impl Walk<'_> {
             let Data::Map(entries) = &item.data else {
                 continue;
             };
-            for entry in entries {
+            for (entry, is_last) in with_last(entries, find) {
                 let below = join(&here, &entry.key);
-                if !known(&entry.key) && !self.is_out(&below) {
+                if find(&entry.key).is_some() {
+                    self.last_counts(&below, entry, is_last);
+                } else if !self.is_out(&below, true) {
                     let place = entry.span.start;
                     self.report
                         .unsupported(&below, place, "unknown key; ignored");
                 }
             }
-            if !self.is_out(&here) {
+            if !self.is_out(&here, true) {
                 self.report.translated(&here, item.span.start, "");
             }
         }
@@ -254,6 +334,88 @@ mod tests {
         );
     }
 
+    #[test]
+    fn of_duplicate_keys_the_last_one_is_translated() {
+        use Status::{Invalid, Translated, Unsupported};
+        for (text, path, statuses) in [
+            (
+                "hostname: a\nhostname: b\n",
+                "hostname",
+                &[Unsupported, Translated][..],
+            ),
+            (
+                "hostname: a\nhostname: [b]\n",
+                "hostname",
+                &[Unsupported, Invalid],
+            ),
+            ("hostname: a\nhostname: ~\n", "hostname", &[Unsupported]),
+            ("hostname: a\nHostName: b\n", "hostname", &[Unsupported]),
+            ("hostname: a\nHostName: b\n", "HostName", &[Translated]),
+            (
+                "hostname: a\nhostname: b\nHostName: c\n",
+                "hostname",
+                &[Unsupported, Unsupported],
+            ),
+            ("foo: a\nfoo: b\n", "foo", &[Unsupported, Unsupported]),
+            (
+                "k3os: {token: a}\nk3os: {token: b}\n",
+                "k3os",
+                &[Unsupported, Translated],
+            ),
+            (
+                "k3os: {token: a}\nk3os: {token: b}\n",
+                "k3os.token",
+                &[Translated],
+            ),
+            (
+                "k3os: {labels: {a: b, a: c}}\n",
+                "k3os.labels.a",
+                &[Unsupported, Translated],
+            ),
+            (
+                "write_files: [{path: /a, path: /b}]\n",
+                "write_files.0.path",
+                &[Unsupported, Translated],
+            ),
+            (
+                "write_files: []\nwrite_files: [{path: /b}]\n",
+                "write_files",
+                &[Unsupported, Translated],
+            ),
+        ] {
+            let mut found = said(text);
+            found.retain(|(said, _)| said == path);
+            let found: Vec<_> = found.into_iter().map(|(_, status)| status).collect();
+            assert_eq!(found, statuses, "{text}: {path}");
+        }
+        let report = convert("x", b"run_cmd: [a]\nrunCmd: [b]\nrunCmd: [c]\n").report;
+        let translated = report.iter().find(|entry| entry.status == Translated);
+        assert_eq!(
+            translated.unwrap().message,
+            "as `run_cmd`; the key is already in line 2; only this last one counts"
+        );
+    }
+
+    #[test]
+    fn secrets_without_a_blank_before_them_are_not_reported() {
+        let text = "k3os:\n  ? token:S3cret\n  ? token S3cret\n  : {S3cret: {S3cret: x}}\n  wifi: [{name: a, passphrase:S3cret}]\n  password: {S3cret: a}\nbase: {pass:S3cret: {a: b}}\n\"pass:S3cret\": x\n";
+        let report = convert("x", text.as_bytes()).report;
+        assert!(!format!("{report:?}").contains("S3cret"), "{report:?}");
+        let said = said(text);
+        for path in [
+            "k3os.token:…",
+            "k3os.token …",
+            "k3os.wifi.0.passphrase:…",
+            "pass:…",
+        ] {
+            let entries: Vec<_> = said.iter().filter(|(said, _)| said == path).collect();
+            assert_eq!(entries.len(), 1, "{path}: {said:?}");
+        }
+        let many = format!("{}k3os: {{token:S3cret: x}}\n", "a: 1\n".repeat(2000));
+        let report = convert("x", many.as_bytes()).report;
+        assert!(!format!("{report:?}").contains("S3cret"));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_converted_or_refused(bytes: Vec<u8>) {
@@ -263,9 +425,10 @@ mod tests {
         #[test]
         fn no_value_vanishes_from_the_report(text in "((hostname|run_cmd|k3os|writeFiles|foo|label|install|wifi|token|name|path): |  |- |\n|[a-z]|\\{|\\}|\\[|\\]|, |true|~){0,30}") {
             let converted = convert("x", text.as_bytes());
-            if let Ok(value) = read(text.as_bytes(), Dialect::Go)
+            if let Ok(mut value) = read(text.as_bytes(), Dialect::Go)
                 && matches!(value.data, Data::Map(_))
             {
+                conceal(&mut value, "");
                 let mut report = Report::new("x");
                 for entry in &converted.report {
                     report.add(entry.status, &entry.path, None, entry.message.clone());

@@ -128,6 +128,18 @@ impl Node {
         Self::new(path, place, data)
     }
 
+    /// Leaves out the items of lists that are null, as go-yaml does; the others keep their paths.
+    pub(crate) fn drop_nulls(&mut self) {
+        match &mut self.data {
+            Data::List(items) => {
+                items.retain(|item| item.data != Data::Null);
+                items.iter_mut().for_each(Self::drop_nulls);
+            }
+            Data::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.drop_nulls()),
+            _ => {}
+        }
+    }
+
     /// The value under a key, unless it is null.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.data {

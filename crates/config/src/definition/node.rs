@@ -66,9 +66,9 @@ pub struct NodeConfig {
     /// Kernel settings.
     #[schemars(extend("propertyNames" = {"type": "string", "format": "sysctl"}))]
     pub sysctls: BTreeMap<SysctlName, SysctlValue>,
-    /// Name servers; the default is what the network offers.
+    /// Name servers for where the network offers none; `network` sets those of an interface.
     pub dns_nameservers: Vec<Address>,
-    /// Time servers; the default is what the network offers, else Debian's pool.
+    /// Time servers for where the network offers none; the default is Debian's pool.
     pub ntp_servers: Vec<Server>,
     /// Environment variables of all users and services (/etc/environment).
     #[schemars(extend("propertyNames" = {"type": "string", "format": "variable-name"}))]
@@ -228,7 +228,13 @@ impl NodeConfig {
     /// This configuration as JSON that [`crate::parse_node`] reads back to the same. Indented,
     /// so that a person on the node can read it; escaped so that it is YAML as well.
     pub fn to_json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        // A key that says nothing is left out: over other sources an empty one would clear theirs.
+        let silent = serde_json::to_value(Self::default()).unwrap_or_default();
+        let mut keys = serde_json::to_value(self).unwrap_or_default();
+        if let Some(keys) = keys.as_object_mut() {
+            keys.retain(|key, value| silent.get(key) != Some(value));
+        }
+        let text = serde_json::to_string_pretty(&keys).unwrap_or_default();
         crate::render::yaml_safe(&text)
     }
 }

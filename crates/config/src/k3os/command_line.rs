@@ -208,7 +208,7 @@ impl Reader<'_, '_> {
     fn warn(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
         // A quoted word without `=` may go on with anything.
         let shown = name.split(char::is_whitespace).next().unwrap_or(name);
-        self.warnings.add(None, shown.to_owned(), code, message);
+        self.warnings.add(None, shown, code, message);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn read(bytes: &[u8], warnings: &mut Warnings<'_>) -> Vec<Change> {
     for note in notes {
         warnings.add(
             Some(note.place),
-            note.path.join("."),
+            &note.path.join("."),
             note.code,
             note.message,
         );
@@ -373,7 +373,7 @@ impl Reader<'_, '_> {
     ) {
         let steps = self.path.iter().map(String::as_str).chain(step);
         let key = steps.collect::<Vec<_>>().join(".");
-        self.warnings.add(Some(place), key, code, message);
+        self.warnings.add(Some(place), &key, code, message);
     }
 }
 

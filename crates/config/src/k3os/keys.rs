@@ -1,6 +1,6 @@
 //! The names of k3OS' keys, and what each holds.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::config::{Config, WifiNetwork, WriteFile};
 
@@ -133,6 +133,9 @@ pub(crate) const WIFI_KEYS: [&str; 2] = ["name", "passphrase"];
 /// Words below `k3os.` of the kernel command line that only the boot code uses.
 pub(crate) const BOOT_WORDS: [&str; 3] = ["mode", "fallback_mode", "debug"];
 
+/// Names, also wrong ones, of what must not be shown.
+const SECRETS: [&str; 4] = ["token", "password", "passphrase", "pass"];
+
 impl Section {
     /// Its keys.
     pub(crate) fn keys(self) -> &'static [Key] {
@@ -187,6 +190,55 @@ fn is_spelling(name: &str, key: &str, singular: bool) -> bool {
     same(key) || singular && key.strip_suffix('s').is_some_and(same)
 }
 
+/// A key path as it may be printed. `token:S3cret`, without a blank, is a name that holds its
+/// value, so what follows the name of a secret is cut. The names in mappings of texts are the
+/// user's own.
+pub(crate) fn shown(path: &str) -> Cow<'_, str> {
+    let mut section = Some(Section::Top);
+    let mut rest = path;
+    loop {
+        let (name, below) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+        let word = name.trim_start_matches(|letter: char| !letter.is_alphanumeric());
+        let hidden = if word.is_empty() {
+            None
+        } else {
+            after_secret(&rest[name.len() - word.len()..])
+        };
+        if let Some(hidden) = hidden {
+            return Cow::Owned(format!("{}…", &path[..path.len() - hidden.len()]));
+        }
+        let key = section.and_then(|section| section.find(name));
+        section = match key.map(|key| key.field) {
+            Some(Field::Map(_)) => return Cow::Borrowed(path),
+            Some(Field::Section(inner)) => Some(inner),
+            _ => None,
+        };
+        let Some(below) = below.get(1..) else {
+            return Cow::Borrowed(path);
+        };
+        rest = below;
+    }
+}
+
+/// What follows the name of a secret and a character that ends names.
+fn after_secret(text: &str) -> Option<&str> {
+    SECRETS.iter().find_map(|secret| {
+        let mut rest = text;
+        for expected in secret.chars() {
+            rest = rest.trim_start_matches('_');
+            let letter = rest.chars().next()?;
+            if !letter.eq_ignore_ascii_case(&expected) {
+                return None;
+            }
+            rest = &rest[letter.len_utf8()..];
+        }
+        let mut letters = rest.trim_start_matches('_').chars();
+        let end = letters.next()?;
+        let hidden = letters.as_str();
+        (!end.is_alphanumeric() && !hidden.is_empty()).then_some(hidden)
+    })
+}
+
 /// What counts of a name.
 fn letters(name: &str) -> impl Iterator<Item = u8> {
     let counted = name.bytes().filter(|letter| *letter != b'_');
@@ -229,5 +281,44 @@ mod tests {
         assert_eq!(file_key("Permission"), Some("permissions"));
         assert_eq!(wifi_key("PASS"), Some("passphrase"));
         assert!(is_boot_word("fallbackMode") && !is_boot_word("token"));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_cut_from_a_path() {
+        for (path, expected) in [
+            ("k3os.token:S", "k3os.token:…"),
+            ("k3os.To_ken_:S", "k3os.To_ken_:…"),
+            ("k3os.token S", "k3os.token …"),
+            ("k3os.'token：S'", "k3os.'token：…"),
+            ("k3os.token\u{fffd}S.a", "k3os.token\u{fffd}…"),
+            ("k3os.token.x.S", "k3os.token.…"),
+            ("K3OS.password[S]", "K3OS.password[…"),
+            ("k3os[token:S]", "k3os[token:…"),
+            ("k3os.wifi.0.passphrase:S", "k3os.wifi.0.passphrase:…"),
+            ("k3os.wifi[0].pass-S", "k3os.wifi[0].pass-…"),
+            ("pass:S", "pass:…"),
+            ("a.b.PassWord=S", "a.b.PassWord=…"),
+            ("k3os.token:…", "k3os.token:…"),
+        ] {
+            assert_eq!(shown(path), expected);
+        }
+        for path in [
+            "",
+            ".",
+            "k3os.",
+            "k3os..[",
+            "k3os.token",
+            "k3os.token.",
+            "k3os[token]",
+            "k3os.tokne:x",
+            "k3os.token_file",
+            "k3os.tokens:x",
+            "k3os.passé:x",
+            "k3os.label.token:x",
+            "k3os.environment[pass-x]",
+            "k3os.wifi.0.pass",
+        ] {
+            assert_eq!(shown(path), path);
+        }
     }
 }

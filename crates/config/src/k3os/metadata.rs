@@ -45,7 +45,7 @@ pub(super) fn keys(bytes: &[u8], warnings: &mut Warnings<'_>) -> Vec<Change> {
             Some(text) => found.push(text.to_owned()),
             None => {
                 let message = "the key is not UTF-8 text; ignored";
-                warnings.add(None, index.to_string(), "not-utf-8", message);
+                warnings.add(None, &index.to_string(), "not-utf-8", message);
             }
         }
     }

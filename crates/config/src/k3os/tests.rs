@@ -187,7 +187,7 @@ fn words_of_the_command_line_are_told_apart() {
             ("run_cmd[0]", "unknown-key"),
             ("k3os.install", "no-key"),
             ("k3os.install[device]", "unknown-key"),
-            ("k3os.token[x]", "unknown-key"),
+            ("k3os.token[…", "unknown-key"),
             ("k3os.mode.x", "unknown-key"),
             ("k3os.toke", "unknown-key"),
             ("k3os.install.silent", "not-a-truth-value"),
@@ -262,6 +262,41 @@ fn secrets_are_in_no_debug_output_and_no_warning() {
     assert_eq!(masked["k3os"]["token"], "********");
     assert_eq!(masked["k3os"]["wifi"][0]["passphrase"], "********");
     assert_eq!(merged.config.to_json(true)["k3os"]["password"], "S3cret");
+}
+
+#[test]
+fn secrets_without_a_blank_before_them_are_in_no_warning() {
+    let file = yaml(
+        "k3os:\n  ? token:S3cret\n  ? token S3cret\n  tokne: x\n  wifi: [{name: a, passphrase:S3cret}]\n  password: {S3cret: a, S3cret: b}\nbase: {pass:S3cret, pass:S3cret}\n",
+    );
+    assert_eq!(
+        told(&file),
+        [
+            ("k3os.token:…", "unknown-key"),
+            ("k3os.token …", "unknown-key"),
+            ("k3os.tokne", "unknown-key"),
+            ("k3os.wifi.0.passphrase:…", "unknown-key"),
+            ("k3os.password", "wrong-shape"),
+            ("k3os.password.…", "duplicate-key"),
+            ("base", "unknown-key"),
+            ("base.pass:…", "duplicate-key"),
+        ]
+    );
+    let line = command_line(
+        "k3os.token:S3cret k3os.password[S3cret]=x k3os.token.x.S3cret=y \"k3os.token S3cret\" k3os.wifi[0].pass:S3cret=x",
+    );
+    assert_eq!(
+        told(&line),
+        [
+            ("k3os.token:…", "unknown-key"),
+            ("k3os.password[…", "unknown-key"),
+            ("k3os.token.…", "unknown-key"),
+            ("k3os.token", "unknown-key"),
+            ("k3os.wifi[0].pass:…", "not-on-command-line"),
+        ]
+    );
+    let shown = format!("{file:?} {line:?}");
+    assert!(!shown.contains("S3cret"), "{shown}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::keys;
 use crate::finding::Place;
 
 /// One thing that a source says and that does not count as it is written.
@@ -11,8 +12,8 @@ use crate::finding::Place;
 pub struct Warning {
     /// The source as [`super::Input::name`] has it.
     pub source: String,
-    /// The key, dotted and with list indexes, as the source spells it; empty for the whole
-    /// source.
+    /// The key, dotted and with list indexes, as the source spells it, cut where a secret may
+    /// follow; empty for the whole source.
     pub key: String,
     /// What is wrong, and what became of it.
     pub message: String,
@@ -83,7 +84,7 @@ impl<'a> Warnings<'a> {
     pub(super) fn add(
         &mut self,
         place: Option<Place>,
-        key: String,
+        key: &str,
         code: &'static str,
         message: impl Into<String>,
     ) {
@@ -93,7 +94,7 @@ impl<'a> Warnings<'a> {
         }
         self.found.push(Warning {
             source: self.source.to_owned(),
-            key,
+            key: keys::shown(key).into_owned(),
             message: message.into(),
             place,
             code,
@@ -109,7 +110,7 @@ impl<'a> Warnings<'a> {
     pub(super) fn unreadable(&mut self, place: Option<Place>, why: impl fmt::Display) {
         self.add(
             place,
-            String::new(),
+            "",
             "unreadable",
             format!("{why}; this source is skipped"),
         );

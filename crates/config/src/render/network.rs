@@ -101,11 +101,19 @@ pub fn network_files(node: &NodeConfig) -> Vec<RenderedFile> {
         let path = format!("{FOLDER}/80-wired.network");
         files.push(RenderedFile::new(path, wired(node)));
     }
+    // As in k3OS: where the network offers some, those count.
+    if !node.dns_nameservers.is_empty() {
+        let servers: Vec<&str> = node.dns_nameservers.iter().map(Address::as_str).collect();
+        files.push(RenderedFile::new(
+            "/etc/systemd/resolved.conf.d/90-lifeboat.conf",
+            format!("[Resolve]\nFallbackDNS={}\n", servers.join(" ")),
+        ));
+    }
     if !node.ntp_servers.is_empty() {
         let servers: Vec<&str> = node.ntp_servers.iter().map(Server::as_str).collect();
         files.push(RenderedFile::new(
             "/etc/systemd/timesyncd.conf.d/90-lifeboat.conf",
-            format!("[Time]\nNTP={}\n", servers.join(" ")),
+            format!("[Time]\nFallbackNTP={}\n", servers.join(" ")),
         ));
     }
     files
@@ -121,30 +129,23 @@ fn wired(node: &NodeConfig) -> String {
         file.section("Link").set("RequiredForOnline", "no");
     }
     file.section("Network").set("DHCP", "yes");
-    for address in &node.dns_nameservers {
-        file.set("DNS", address);
-    }
     let metric = named.then_some(2048);
-    leases(&mut file, node, !node.dns_nameservers.is_empty(), metric);
+    leases(&mut file, false, metric);
     file.text()
 }
 
 /// What is taken from leases and router advertisements.
-pub(super) fn leases(file: &mut Ini, node: &NodeConfig, own_dns: bool, metric: Option<u32>) {
-    let own_time = !node.ntp_servers.is_empty();
+pub(super) fn leases(file: &mut Ini, own_dns: bool, metric: Option<u32>) {
     let common = |file: &mut Ini| {
         if own_dns {
             file.set("UseDNS", "no");
-        }
-        if own_time {
-            file.set("UseNTP", "no");
         }
     };
     // A lease by MAC address, as firmware and initrd ask for it, stays the same at each boot.
     file.section("DHCPv4").set("ClientIdentifier", "mac");
     common(file);
     file.maybe("RouteMetric", metric);
-    if own_dns || own_time {
+    if own_dns {
         file.section("DHCPv6");
         common(file);
     }
@@ -250,10 +251,7 @@ fn network_file(node: &NodeConfig, interface: &Interface) -> String {
     for address in &interface.addresses {
         file.set("Address", address);
     }
-    let servers: &[Address] = match (&interface.dns_nameservers[..], master) {
-        ([], None) => &node.dns_nameservers,
-        (own, _) => own,
-    };
+    let servers = &interface.dns_nameservers;
     for server in servers {
         file.set("DNS", server);
     }
@@ -267,7 +265,7 @@ fn network_file(node: &NodeConfig, interface: &Interface) -> String {
     }
     routes(&mut file, interface);
     if dhcp != Dhcp::Neither || interface.metric.is_some() || !servers.is_empty() {
-        leases(&mut file, node, !servers.is_empty(), interface.metric);
+        leases(&mut file, !servers.is_empty(), interface.metric);
     }
     file.text()
 }

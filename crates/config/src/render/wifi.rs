@@ -54,16 +54,8 @@ pub fn wifi_files(node: &NodeConfig) -> Vec<RenderedFile> {
         .section("Network")
         .set("DHCP", "yes")
         .set("IgnoreCarrierLoss", "3s");
-    for address in &node.dns_nameservers {
-        addresses.set("DNS", address);
-    }
     // A cable is the better way, if there is one.
-    leases(
-        &mut addresses,
-        node,
-        !node.dns_nameservers.is_empty(),
-        Some(3072),
-    );
+    leases(&mut addresses, false, Some(3072));
     vec![
         RenderedFile::secret("/etc/wpa_supplicant/lifeboat.conf", networks),
         RenderedFile::new("/etc/systemd/network/81-wireless.network", addresses.text()),

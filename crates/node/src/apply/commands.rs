@@ -21,8 +21,10 @@ use super::engine::Outcome;
 pub(crate) struct Shell<'a> {
     /// The folder of logs; each list has one of its name.
     pub logs: &'a Path,
-    /// The longest that a command may take, if it holds up the boot.
-    pub limit: Option<Duration>,
+    /// The longest that a command may take, as other parts of the boot wait for it.
+    pub limit: Duration,
+    /// Variables besides `PATH` and `HOME`.
+    pub variables: &'a [(String, String)],
 }
 
 impl Shell<'_> {
@@ -48,9 +50,12 @@ impl Shell<'_> {
 
     fn one(self, list: &str, command: &str) -> io::Result<()> {
         use std::os::unix::process::CommandExt as _;
+
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(self.logs.join(list))?
             .into_file();
         // As k3OS' shell it knows `source`, which Debian's own does not.
@@ -66,6 +71,7 @@ impl Shell<'_> {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", "/root")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -73,15 +79,13 @@ impl Shell<'_> {
             .process_group(0)
             .spawn()
             .map_err(|error| io::Error::other(format!("cannot be started: {error}")))?;
-        if let Some(limit) = self.limit
-            && !ends_within(&child, limit)?
-        {
+        if !ends_within(&child, self.limit)? {
             // Its children too; what has ended already is no error.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             child.wait()?;
             return Err(io::Error::other(format!(
-                "was stopped, as it held up the boot for {} s",
-                limit.as_secs()
+                "was stopped, as it had not ended after {} s",
+                self.limit.as_secs()
             )));
         }
         let status = child.wait()?;
@@ -112,7 +116,9 @@ fn ends_within(child: &Child, limit: Duration) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    fn run(commands: &[&str], limit: Option<Duration>) -> (Vec<String>, String) {
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn run(commands: &[&str], limit: Duration) -> (Vec<String>, String) {
         let logs = tempfile::tempdir().unwrap();
         let commands: Vec<CommandLine> =
             commands.iter().map(|text| text.parse().unwrap()).collect();
@@ -120,9 +126,14 @@ mod tests {
         let shell = Shell {
             logs: logs.path(),
             limit,
+            variables: &[("http_proxy".to_owned(), "http://p".to_owned())],
         };
         shell.run("run_cmd", &commands, &mut outcome);
-        let log = fs::read_to_string(logs.path().join("run_cmd")).unwrap_or_default();
+        let path = logs.path().join("run_cmd");
+        let log = fs::read_to_string(&path).unwrap_or_default();
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         (outcome.failures, log)
     }
 
@@ -131,13 +142,13 @@ mod tests {
         let (failures, log) = run(
             &[
                 "A=1; cd /tmp; pwd",
-                "echo \"[$A] $(pwd)\"",
+                "echo \"[$A] $(pwd) $http_proxy\"",
                 "echo no; false",
                 "echo never",
             ],
-            Some(Duration::from_mins(1)),
+            MINUTE,
         );
-        assert_eq!(log, "/tmp\n[] /\nno\n");
+        assert_eq!(log, "/tmp\n[] / http://p\nno\n");
         assert_eq!(failures.len(), 1);
         assert!(
             failures[0]
@@ -148,13 +159,13 @@ mod tests {
 
     #[test]
     fn a_command_that_hangs_is_stopped_with_its_children() {
-        let (failures, _) = run(&["sleep 1000 & wait"], Some(Duration::from_millis(20)));
+        let (failures, _) = run(&["sleep 1000 & wait"], Duration::from_millis(20));
         assert!(failures[0].contains("was stopped"), "{failures:?}");
     }
 
     #[test]
     fn the_text_of_a_command_is_not_told() {
-        let (failures, _) = run(&["curl -u me:hunter2 http://[ ; false"], None);
+        let (failures, _) = run(&["curl -u me:hunter2 http://[ ; false"], MINUTE);
         assert!(!failures[0].contains("hunter2"), "{failures:?}");
     }
 }

@@ -232,7 +232,7 @@ fn explain(error: &ureq::Error) -> FetchError {
 /// A URL as it may be shown: without user, password and query.
 pub(crate) fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host = host.rsplit('@').next().unwrap_or(host);
     let path = path.split(['?', '#']).next().unwrap_or(path);
     format!("{scheme}://{host}{path}")
@@ -241,6 +241,19 @@ pub(crate) fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_is_never_shown() {
+        for (url, wanted) in [
+            ("https://me:pw@h/a?token=x#y", "https://h/a"),
+            ("https://h?token=a/b", "https://h"),
+            ("https://h#a@b/c", "https://h"),
+            ("https://h?mail=a@b", "https://h"),
+            ("http://h:1", "http://h:1"),
+        ] {
+            assert_eq!(shown(url), wanted);
+        }
+    }
 
     #[test]
     fn a_redirect_stays_secure() {

@@ -6,11 +6,12 @@ use lifeboat_config::definition::node::WriteFile;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    accounts::Names,
-    engine::Outcome,
+    Job, Rancher,
+    accounts::{Names, RANCHER},
+    engine::{Outcome, Step},
     fetch::{Fetcher, shown},
     root::normal,
-    state::NewFile,
+    state::{NewFile, Place},
     target::Target,
 };
 use crate::init::hex;
@@ -98,13 +99,69 @@ impl Contents {
         Some(bytes)
     }
 
-    /// The paths of these files; those of files without content are not among them.
-    pub fn paths(&self, files: &[WriteFile]) -> Vec<String> {
-        self.files
-            .keys()
-            .filter_map(|index| Some(normal(files.get(*index)?.path.as_str())))
+    /// The paths of these files, which nothing else is written to. Those that have no content or
+    /// cannot be written are not among them: what Lifeboat generates is better than nothing.
+    pub fn paths(&self, steps: &[Step], job: &Job<'_>, target: &Target<'_>) -> Vec<String> {
+        let files = &job.config.write_files;
+        let names = Names::read(target);
+        // The last one of a path is the one that is written.
+        let last: BTreeMap<String, (&WriteFile, &[u8])> = self
+            .files
+            .iter()
+            .filter_map(|(index, bytes)| {
+                let file = files.get(*index)?;
+                Some((normal(file.path.as_str()), (file, bytes.as_slice())))
+            })
+            .collect();
+        last.into_iter()
+            .filter(|(path, (file, bytes))| {
+                if steps.contains(&Step::Files) {
+                    has_owner(file, &names, job) && has_place(path, target)
+                } else {
+                    // It was their turn in an earlier phase.
+                    match target.look(path) {
+                        Ok(Place::File(there)) => there.bytes == *bytes,
+                        Ok(Place::Large { .. }) => true,
+                        _ => false,
+                    }
+                }
+            })
+            .map(|(path, _)| path)
             .collect()
     }
+}
+
+/// Whether the owner of a file is there, or is made before the file.
+fn has_owner(file: &WriteFile, names: &Names, job: &Job<'_>) -> bool {
+    let is_rancher = |name: &str| job.rancher == Rancher::Wanted && name == RANCHER;
+    let users = &job.config.users;
+    let is_user = |name: &str| {
+        is_rancher(name)
+            || users.iter().any(|user| user.name.as_str() == name)
+            || names.owner(name, None).is_ok()
+    };
+    let is_group = |name: &str| {
+        let mut groups = job.config.groups.iter();
+        is_rancher(name)
+            || groups.any(|group| group.name.as_str() == name)
+            // Groups of the users' own.
+            || users.iter().any(|user| user.name.as_str() == name)
+            || names.owner("", Some(name)).is_ok()
+    };
+    let (user, group) = file.owner.parts();
+    is_user(user) && group.is_none_or(is_group)
+}
+
+/// Whether a file can be at a path: no folder is there, and all above it are folders.
+fn has_place(path: &str, target: &Target<'_>) -> bool {
+    let above = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
+    let mut missing = above.filter(|folder| !target.root().exists(folder));
+    // A link that leads nowhere is in the way, too.
+    missing.all(|folder| matches!(target.look(folder), Ok(Place::Nothing)))
+        && matches!(
+            target.look(path),
+            Ok(Place::Nothing | Place::File(_) | Place::Link(_) | Place::Large { .. })
+        )
 }
 
 /// Writes the files in their order, each although one before it failed.

@@ -328,9 +328,15 @@ pub(super) fn commands_first(config: &NodeConfig, target: &mut Target<'_>, outco
 /// Without a password nobody can log in at a console: no prompt among the status lines.
 pub(super) fn consoles(config: &NodeConfig, target: &mut Target<'_>, outcome: &mut Outcome) {
     const MASK: &str = "/dev/null";
+    let users = config.users.iter().map(|user| &user.password);
+    let nobody = [&config.password]
+        .into_iter()
+        .chain(users)
+        .flatten()
+        .all(|password| matches!(password.as_str(), "" | "*" | "!"));
     for unit in ["getty@tty1.service", "serial-getty@.service"] {
         let path = format!("/etc/systemd/system/{unit}");
-        let done = match (config.password.is_none(), target.look(&path)) {
+        let done = match (nobody, target.look(&path)) {
             (true, Ok(_)) if target.is_claimed(&path) => Ok(()),
             (true, Ok(_)) => target.link(&path, MASK),
             // An earlier configuration had none.

@@ -43,6 +43,11 @@ pub(super) enum Others {
     Go,
 }
 
+/// Whether this boot has written the keys of a user.
+pub(super) fn has(user: &str, target: &Target<'_>) -> bool {
+    target.root().exists(&format!("{KEYS}/{user}"))
+}
+
 /// Where an entry that names a place is fetched from.
 fn url(key: &SshKey, fetcher: Option<&Fetcher>) -> Option<String> {
     Some(match (key.source()?, fetcher) {

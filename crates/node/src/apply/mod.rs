@@ -38,7 +38,7 @@ use lifeboat_config::{
 use crate::boot;
 use commands::Shell;
 use engine::{Outcome, Phase, Step};
-use fetch::Fetcher;
+use fetch::{Fetcher, Patience};
 use files::Contents;
 use generated::Generated;
 use keys::{Login, Others};
@@ -52,6 +52,8 @@ pub use verb::{Applied, AppliedStep, ApplyError, How, apply, confirm, revert};
 
 /// The longest that a command may hold up a boot.
 const HOLDS_UP: Duration = Duration::from_mins(10);
+/// The longest that a command of `run_cmd` may take: the kubelet waits for it.
+const RUNS: Duration = Duration::from_mins(15);
 
 /// Whether there is k3OS' login.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +100,8 @@ fn phase(
 ) -> Vec<engine::Done> {
     let files = &job.config.write_files;
     let contents = Contents::of(files, job.fetcher, target);
-    target.claim(contents.paths(files));
+    let paths = contents.paths(steps, job, target);
+    target.claim(paths);
     let work = Work {
         job,
         phase,
@@ -296,9 +299,9 @@ impl Work<'_> {
     fn commands(&self, step: Step, target: &Target<'_>, outcome: &mut Outcome) {
         let config = self.job.config;
         let (commands, limit) = match step {
-            Step::InitCommands => (&config.init_cmd, Some(HOLDS_UP)),
-            Step::BootCommands => (&config.boot_cmd, Some(HOLDS_UP)),
-            _ => (&config.run_cmd, None),
+            Step::InitCommands => (&config.init_cmd, HOLDS_UP),
+            Step::BootCommands => (&config.boot_cmd, HOLDS_UP),
+            _ => (&config.run_cmd, RUNS),
         };
         if target.is_dry() || target.is_trial() {
             if !commands.is_empty() {
@@ -308,24 +311,26 @@ impl Work<'_> {
             }
             return;
         }
+        // Before there is a network there is no proxy.
+        let variables = match step {
+            Step::RunCommands => proxy::variables(config, self.job.facts),
+            _ => Vec::new(),
+        };
         let shell = Shell {
             logs: self.job.logs,
             limit,
+            variables: &variables,
         };
         shell.run(step.name(), commands, outcome);
     }
 }
 
 /// A fetcher as this node's configuration wants it.
-fn fetcher(config: &NodeConfig) -> Fetcher {
+fn fetcher(config: &NodeConfig, patience: Patience) -> Fetcher {
     let trusted = fs_err::read_to_string(render::CA_BUNDLE).unwrap_or_default();
     // Those that are about to be trusted, too.
     let trusted = render::ca_bundle(&trusted, config);
-    Fetcher::new(
-        trusted.as_bytes(),
-        &Proxies::of(config),
-        fetch::Patience::default(),
-    )
+    Fetcher::new(trusted.as_bytes(), &Proxies::of(config), patience)
 }
 
 /// Whether a configuration has something that only the runtime phase can do.

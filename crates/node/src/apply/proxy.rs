@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use lifeboat_config::{NodeConfig, definition::types::system::ProxyUrl};
+use lifeboat_config::{
+    NodeConfig,
+    definition::types::system::ProxyUrl,
+    render::{self, Facts},
+};
 
 /// The proxies of a configuration.
 #[derive(Clone, Default)]
@@ -59,6 +63,20 @@ impl Proxies {
             || address.is_some_and(|address| address.is_loopback())
             || self.direct.iter().any(|rule| fits(rule, host, address))
     }
+}
+
+/// The variables of `proxy`, as services have them; not those of `environment`.
+pub(super) fn variables(config: &NodeConfig, facts: Option<&Facts>) -> Vec<(String, String)> {
+    let files = render::proxy_files(config, facts);
+    // The first is the file with the values, in a shell's quotes; the others only name it.
+    let text = files.first().map_or("", |file| file.content.as_str());
+    text.lines()
+        .filter_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            let value = value.strip_prefix('\'')?.strip_suffix('\'')?;
+            Some((name.to_owned(), value.replace("'\\''", "'")))
+        })
+        .collect()
 }
 
 /// Whether a rule is for a host: `*`, a name, a domain with all below it, an address, or a

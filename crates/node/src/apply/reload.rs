@@ -9,7 +9,8 @@ use super::{
 };
 
 /// Commands for a running systemd, in their order; each once.
-pub(super) fn commands(changes: &[Change]) -> Vec<Vec<String>> {
+/// `shipped` tells which units the image itself has.
+pub(super) fn commands(changes: &[Change], shipped: &dyn Fn(&str) -> bool) -> Vec<Vec<String>> {
     let mut reload = false;
     let mut network = false;
     let mut later: BTreeSet<(&str, String)> = BTreeSet::new();
@@ -30,7 +31,7 @@ pub(super) fn commands(changes: &[Change]) -> Vec<Vec<String>> {
             reload = true;
         } else if let Some(rest) = path.strip_prefix("/etc/systemd/system/") {
             reload = true;
-            unit(rest, &change, &mut later);
+            unit(rest, &change, shipped, &mut later);
         } else if starts("/etc/ssh/sshd_config") {
             later.insert(("try-reload-or-restart", "ssh.service".to_owned()));
         } else if path == "/etc/containerd/config.toml" {
@@ -39,6 +40,13 @@ pub(super) fn commands(changes: &[Change]) -> Vec<Vec<String>> {
             later.insert(("try-restart", "crio.service".to_owned()));
         }
     }
+    // What is stopped as it is gone has nothing to restart.
+    let stopped: BTreeSet<String> = later
+        .iter()
+        .filter(|(verb, _)| *verb == "stop")
+        .map(|(_, unit)| unit.clone())
+        .collect();
+    later.retain(|(verb, unit)| *verb != "try-restart" || !stopped.contains(unit));
     let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     let mut commands = Vec::new();
     if reload {
@@ -54,12 +62,19 @@ pub(super) fn commands(changes: &[Change]) -> Vec<Vec<String>> {
 }
 
 /// What a change below /etc/systemd/system means for a unit.
-fn unit(path: &str, change: &Change, later: &mut BTreeSet<(&'static str, String)>) {
+fn unit(
+    path: &str,
+    change: &Change,
+    shipped: &dyn Fn(&str) -> bool,
+    later: &mut BTreeSet<(&'static str, String)>,
+) {
     let masked = |place: &Place| matches!(place, Place::Link(to) if to == "/dev/null");
     let verb_and_unit = match path.split_once('/') {
         None if masked(&change.after) => ("stop", path),
         // One that is new is started by what wants it.
         None if change.before == Place::Nothing || masked(&change.before) => return,
+        // Where the image has one of that name, it is in force again.
+        None if change.after == Place::Nothing && !shipped(path) => ("stop", path),
         None => ("try-restart", path),
         Some((folder, unit))
             if [".wants", ".requires"]
@@ -78,6 +93,11 @@ fn unit(path: &str, change: &Change, later: &mut BTreeSet<(&'static str, String)
         },
     };
     let (verb, unit) = verb_and_unit;
+    // A device is not started or stopped; a template and what is for many units are none.
+    let many = !unit.contains('.') || unit.contains("@.") || unit.contains("-.");
+    if many || unit.ends_with(".device") {
+        return;
+    }
     // A console that somebody types at, or what runs this.
     let spared = ["getty@", "serial-getty@", "lifeboat-run", "kubelet."];
     if !spared.iter().any(|spared| unit.starts_with(spared)) {
@@ -90,9 +110,15 @@ pub(super) fn tell(changes: &[Change]) -> Vec<String> {
     if !Path::new("/run/systemd/system").exists() {
         return Vec::new();
     }
-    commands(changes)
+    let shipped = |unit: &str| Path::new("/usr/lib/systemd/system").join(unit).exists();
+    commands(changes, &shipped)
         .iter()
-        .filter_map(|command| run(command).err())
+        .filter_map(|command| {
+            let error = run(command).err()?;
+            // What did not run was forgotten together with its file.
+            let gone = command.iter().any(|word| word == "stop") && error.contains("not loaded");
+            (!gone).then_some(error)
+        })
         .collect()
 }
 
@@ -163,8 +189,20 @@ mod tests {
                 file(),
             ),
             change("/etc/motd", Place::Nothing, file()),
+            change("/etc/systemd/system/gone.service", file(), Place::Nothing),
+            change(
+                "/etc/systemd/system/gone.service.d/10.conf",
+                file(),
+                Place::Nothing,
+            ),
+            change("/etc/systemd/system/own.service", file(), Place::Nothing),
+            change(
+                "/etc/systemd/system/dev-ttyS0.device.d/10.conf",
+                Place::Nothing,
+                file(),
+            ),
         ];
-        let told: Vec<String> = commands(&changes)
+        let told: Vec<String> = commands(&changes, &|unit| unit == "own.service")
             .iter()
             .map(|words| words.join(" "))
             .collect();
@@ -175,11 +213,13 @@ mod tests {
                 "networkctl reload",
                 "systemctl --no-block start a.service",
                 "systemctl --no-block stop c.timer",
+                "systemctl --no-block stop gone.service",
                 "systemctl --no-block try-reload-or-restart ssh.service",
                 "systemctl --no-block try-restart b.service",
                 "systemctl --no-block try-restart d.service",
+                "systemctl --no-block try-restart own.service",
             ]
         );
-        assert!(commands(&[]).is_empty());
+        assert!(commands(&[], &|_| false).is_empty());
     }
 }

@@ -8,6 +8,7 @@ use super::{
     Job, Phase, Step,
     diff::{self, Secrets},
     engine::{Done, Reporter},
+    fetch::Patience,
     fetcher, host_name,
     kernel::Running,
     phase, reload,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// Where the state of trials is.
-const DESK: &str = "/run/lifeboat";
+pub(super) const DESK: &str = "/run/lifeboat";
 
 /// How to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +140,9 @@ pub fn apply(how: How) -> Result<Applied, ApplyError> {
     if let Ok(before) = boot::kept_configuration() {
         secrets.add(&before);
     }
-    let network = provision::address().is_some().then(|| fetcher(&config));
+    let network = provision::address()
+        .is_some()
+        .then(|| fetcher(&config, Patience::default()));
     let hostname = host_name(&config, &boot);
     let facts = boot.facts();
     let job = Job {
@@ -244,6 +247,8 @@ pub fn revert() -> Result<Vec<String>, ApplyError> {
         .take_back(&turn, &root, &Running)
         .map_err(state("take the trial back"))?
         .ok_or(ApplyError::NoTrial)?;
+    trial::unschedule();
+    runtime::behind_a_trial();
     let turned: Vec<_> = changes
         .into_iter()
         .rev()

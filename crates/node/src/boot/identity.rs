@@ -63,8 +63,14 @@ pub fn host_name(
         return Ok(name.trim().to_owned());
     }
     let name = format!("lifeboat-{}", machine_id.get(..8).unwrap_or("node"));
-    write_file(&kept, format!("{name}\n").as_bytes(), 0o644)?;
+    keep_host_name(root, &name)?;
     Ok(name)
+}
+
+/// Keeps this name for boots at which nothing else gives one.
+pub(crate) fn keep_host_name(root: &Path, name: &str) -> io::Result<()> {
+    let kept = root.join("var/lib/lifeboat/hostname");
+    write_file(&kept, format!("{name}\n").as_bytes(), 0o644)
 }
 
 /// Puts the kept SSH host key into /etc/ssh, making it at the first boot.
@@ -145,6 +151,15 @@ mod tests {
         assert_eq!(
             host_name(&root, &config, None, "0".repeat(32).as_str()).unwrap(),
             name
+        );
+        keep_host_name(&root, "from-a-data-source").unwrap();
+        assert_eq!(
+            host_name(&root, &config, None, &id).unwrap(),
+            "from-a-data-source"
+        );
+        assert_eq!(
+            host_name(&root, &config, Some("given"), &id).unwrap(),
+            "given"
         );
         ssh_host_key(&root, &name).unwrap();
         assert_eq!(

@@ -55,9 +55,7 @@ pub struct Failure {
 pub(crate) const BOOT: &str = "/run/lifeboat/boot.json";
 /// Where the configuration is kept for this boot, as JSON; only root may read it.
 pub(crate) const CONFIG: &str = "/run/lifeboat/node.json";
-/// There when kubeadm has made a cluster, or joined one.
-const PROVISIONED: &str = "/etc/kubernetes/kubelet.conf";
-/// Logs of what runs before the journal.
+/// Logs of what runs before the journal, for root alone: commands may tell secrets.
 pub(crate) const LOGS: &str = "/run/lifeboat/log";
 
 impl Boot {
@@ -131,7 +129,7 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         mode,
         ..Boot::default()
     };
-    let logs = make_folder(Path::new(LOGS), 0o755);
+    let logs = make_folder(Path::new(LOGS), 0o700);
     boot.step("logs", logs);
 
     let Found {
@@ -177,7 +175,7 @@ pub(crate) fn prepare(line: &CommandLine, mode: Mode) -> Mode {
         Mode::Rescue => provision::leave_to_service("not made before the rescue shell"),
         _ if boot.payload.is_none() => {}
         // A cluster keeps the name that it was made with.
-        _ if !config.data_sources.is_empty() && !Path::new(PROVISIONED).exists() => {
+        _ if !config.data_sources.is_empty() && !provision::is_provisioned() => {
             let waits = wait_for_platform();
             boot.step("data sources", waits);
         }

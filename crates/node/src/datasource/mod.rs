@@ -80,7 +80,10 @@ impl Environment {
     pub fn of_node() -> Self {
         Self {
             system: PathBuf::from("/"),
-            command_line: fs_err::read_to_string("/proc/cmdline").unwrap_or_default(),
+            command_line: String::from_utf8_lossy(
+                &fs_err::read("/proc/cmdline").unwrap_or_default(),
+            )
+            .into_owned(),
             patience: Duration::from_mins(1),
             guess: Duration::from_secs(15),
             request: Duration::from_secs(10),

@@ -83,8 +83,9 @@ pub fn run() -> std::convert::Infallible {
 fn start(line: &mut CommandLine) -> Result<std::convert::Infallible, InitError> {
     root::mount_kernel_file_systems()?;
     report::step("kernel", "start", State::Done, kernel_release());
-    let text = fs::read_to_string("/proc/cmdline").at("command line", "cannot read it")?;
-    *line = cmdline::parse(&text);
+    let text = fs::read("/proc/cmdline").at("command line", "cannot read it")?;
+    // One word in another encoding must not keep the machine from starting.
+    *line = cmdline::parse(&String::from_utf8_lossy(&text));
     for problem in &line.problems {
         log(4, problem);
     }

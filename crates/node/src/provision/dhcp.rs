@@ -1,6 +1,7 @@
 //! Asks a DHCP server which address this node would get (RFC 2131), before the network's own
 //! service is up. Only the first half of the exchange, so nothing is leased: systemd-networkd,
-//! which identifies itself the same way, is then offered the same address.
+//! which identifies itself the same way, is then offered the same address. Not for a node whose
+//! configuration has a network: its interfaces may not be those that ask here.
 
 use std::{
     io,

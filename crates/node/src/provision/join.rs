@@ -18,7 +18,7 @@ use lifeboat_config::{Cni, k3s::Join, render};
 use super::{
     Doing as _, KUBELET_READY, PATH, ProvisionError, Setup,
     api::{self, Api},
-    kubeconfig, mark, plan, remove, wait, wait_for_node,
+    kubeconfig, log_file, mark, name, plan, remove, wait, wait_for_node,
 };
 use crate::{
     boot::{self, write_file},
@@ -56,6 +56,7 @@ pub(super) fn join(setup: &Setup, how: &Join) -> Result<(), ProvisionError> {
     for path in plan::LEFTOVERS.iter().chain(&KUBELET_FILES) {
         remove(Path::new(path)).doing("cannot remove what an interrupted attempt left")?;
     }
+    name::begin(Path::new("/"), &setup.boot.hostname).doing(name::WHAT)?;
     let trust = if setup.config.kubeadm.discovery_ca_hashes.is_empty() {
         "trusting whoever knows the token"
     } else {
@@ -150,9 +151,7 @@ fn kubeadm_join(setup: &Setup) -> Result<(), ProvisionError> {
     // kubeadm keeps one that is there, which may be that of another cluster.
     remove(Path::new("/etc/kubernetes/pki/ca.crt"))
         .doing("cannot remove what an interrupted attempt left")?;
-    let output = fs::File::create(log())
-        .doing("cannot write kubeadm's log")?
-        .into_file();
+    let output = log_file(&log()).doing("cannot write kubeadm's log")?;
     let mut child = Command::new(Path::new(PATH).join("kubeadm"))
         // What preflight checks is what the image guarantees.
         .args(["join", "--config", render::KUBEADM_CONFIG])
@@ -168,17 +167,17 @@ fn kubeadm_join(setup: &Setup) -> Result<(), ProvisionError> {
     let mut started = false;
     loop {
         if !started && kubelet_files() {
-            start_kubelet()?;
+            start_kubelet(setup)?;
             started = true;
         }
         if let Some(status) = child.try_wait().doing("cannot wait for kubeadm")? {
-            return ended(status);
+            return ended(setup, status);
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-fn ended(status: ExitStatus) -> Result<(), ProvisionError> {
+fn ended(setup: &Setup, status: ExitStatus) -> Result<(), ProvisionError> {
     if !status.success() {
         return Err(ProvisionError::Kubeadm {
             what: "join",
@@ -186,7 +185,7 @@ fn ended(status: ExitStatus) -> Result<(), ProvisionError> {
             log: log().display().to_string(),
         });
     }
-    start_kubelet()
+    start_kubelet(setup)
 }
 
 fn kubelet_files() -> bool {
@@ -194,8 +193,9 @@ fn kubelet_files() -> bool {
     KUBELET_FILES.iter().all(whole)
 }
 
-/// Lets the kubelet start: its path unit waits for this file.
-pub(super) fn start_kubelet() -> Result<(), ProvisionError> {
+/// Lets the kubelet start, with the node's name: its path unit waits for this file.
+pub(super) fn start_kubelet(setup: &Setup) -> Result<(), ProvisionError> {
+    name::settle(Path::new("/"), &setup.node_name()).doing(name::WHAT)?;
     fs::write(KUBELET_READY, "").doing("cannot let the kubelet start")
 }
 
@@ -204,8 +204,8 @@ pub(super) fn watch(setup: &Setup) -> Result<(), ProvisionError> {
     let name = setup.node_name();
     let api = kubelet_api()?;
     let network = setup.facts.cni != Cni::None;
-    wait_for_node(&api, name, network, &AtomicBool::new(false))?;
-    wait_for_pods(&api, name);
+    wait_for_node(&api, &name, network, &AtomicBool::new(false))?;
+    wait_for_pods(&api, &name);
     Ok(())
 }
 

@@ -12,7 +12,9 @@ mod dhcp;
 mod join;
 mod kubeconfig;
 mod manifest;
+mod name;
 mod plan;
+mod ready;
 
 use std::{
     io,
@@ -38,7 +40,8 @@ use crate::{
 pub(crate) use address::address;
 use address::{ADDRESS, wait_for_address};
 use api::Api;
-use plan::{Progress, Step, Task, plan};
+use plan::{Mark, Progress, Step, Task, plan};
+use ready::{keep_subnet, wait_for_node, wait_for_pods};
 
 /// The programs of the payload, and nothing else: kubeadm would start and stop the kubelet by
 /// systemctl if it found it.
@@ -144,12 +147,13 @@ impl Setup {
         })
     }
 
-    /// The node's name in Kubernetes.
-    fn node_name(&self) -> &str {
-        self.plan
-            .node_name
-            .as_deref()
-            .unwrap_or(&self.boot.hostname)
+    /// The node's name in Kubernetes: the one that it was provisioned with, else the one that
+    /// it is to have.
+    fn node_name(&self) -> String {
+        name::kept(Path::new("/")).unwrap_or_else(|| {
+            let wanted = self.plan.node_name.as_ref();
+            wanted.unwrap_or(&self.boot.hostname).clone()
+        })
     }
 
     fn task(&self) -> Task {
@@ -164,10 +168,24 @@ impl Setup {
     }
 }
 
+/// Whether this node has made a cluster, or joined one.
+pub(crate) fn is_provisioned() -> bool {
+    let progress = Progress::read(Path::new("/"));
+    [progress.files, progress.joined].contains(&Mark::There)
+}
+
+/// Makes a log anew that only root may read: programs may tell secrets.
+fn log_file(path: &Path) -> io::Result<std::fs::File> {
+    use fs_err::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    Ok(options.open(path)?.into_file())
+}
+
 /// Starts [`prepare`] as a process of its own, which goes on while systemd starts.
 pub(crate) fn prepare_in_background() {
     let start = || -> io::Result<()> {
-        let log = fs::File::create(Path::new(boot::LOGS).join("prepare"))?.into_file();
+        let log = log_file(&Path::new(boot::LOGS).join("prepare"))?;
         Command::new("/usr/bin/lifeboat")
             .args(["node", "prepare"])
             .env_clear()
@@ -211,7 +229,7 @@ fn make_files() -> Result<(), ProvisionError> {
     let setup = Setup::read()?;
     match setup.task() {
         Task::ControlPlane => make_control_plane(setup),
-        Task::Worker => join::start_kubelet(),
+        Task::Worker => join::start_kubelet(&setup),
         // It needs the network; the service does it.
         Task::Join(_) => Ok(()),
         Task::Refused(why) => Err(ProvisionError::Refused(why)),
@@ -233,18 +251,20 @@ fn make_control_plane(mut setup: Setup) -> Result<(), ProvisionError> {
     }
     if steps.contains(&Step::Files) {
         report::step("kubeadm", "address", State::Started, "");
-        let address = wait_for_address()?;
+        let address = wait_for_address(&setup.config)?;
         report::step("kubeadm", "address", State::Done, address.to_string());
         setup.facts.advertise_address = Some(address);
+        name::begin(Path::new("/"), &setup.boot.hostname).doing(name::WHAT)?;
         join::write_kubeadm_files(&setup)?;
         kubeadm("files", plan::NOT_FILES)?;
         rotate_from_the_start().doing("cannot set up the kubelet's certificate")?;
         move_manifests(plan::MANIFESTS, plan::WAITING)
             .doing("cannot hold back static pods until the API answers")?;
+        name::settle(Path::new("/"), &setup.node_name()).doing(name::WHAT)?;
         rustix::fs::sync();
         mark("files")?;
     }
-    join::start_kubelet()
+    join::start_kubelet(&setup)
 }
 
 /// Lets the kubelet use its certificate from the file that it rotates, as kubeadm's
@@ -313,16 +333,27 @@ fn wait<T>(limit: Duration, pause: Duration, mut probe: impl FnMut() -> Option<T
     }
 }
 
+/// The arguments of `kubeadm init` without these phases. It would print the bootstrap token,
+/// which is for no log.
+fn init_arguments(skip: &str) -> [&str; 6] {
+    [
+        "init",
+        "--config",
+        render::KUBEADM_CONFIG,
+        "--skip-token-print",
+        "--skip-phases",
+        skip,
+    ]
+}
+
 /// Runs `kubeadm init` without these phases and reports it.
 fn kubeadm(what: &'static str, skip: &str) -> Result<(), ProvisionError> {
     report::step("kubeadm", what, State::Started, "");
     let log = Path::new(boot::LOGS).join(format!("kubeadm-{what}"));
-    let status = fs::File::create(&log)
+    let status = log_file(&log)
         .and_then(|file| {
-            let file = file.into_file();
             Command::new(Path::new(PATH).join("kubeadm"))
-                .args(["init", "--config", render::KUBEADM_CONFIG, "--skip-phases"])
-                .arg(skip)
+                .args(init_arguments(skip))
                 .env_clear()
                 .env("PATH", PATH)
                 .env("HOME", "/root")
@@ -398,7 +429,7 @@ fn bring_up(setup: &Setup) -> Result<(), ProvisionError> {
             // A host that waits is told that no kubeconfig will come.
             report::step("kubeadm", "join", State::Done, "before this boot");
             mark("joined")?;
-            join::start_kubelet()?;
+            join::start_kubelet(setup)?;
             watch_worker(setup)
         }
     }
@@ -448,7 +479,7 @@ fn bring_up_control_plane(setup: &Setup) -> Result<(), ProvisionError> {
             failed.store(brought.is_err(), Ordering::Relaxed);
             brought
         });
-        let ready = wait_for_node(&api, setup.node_name(), network, &failed);
+        let ready = wait_for_node(&api, &setup.node_name(), network, &failed);
         cluster.join().unwrap_or_else(|_| {
             Err(ProvisionError::Files(
                 "the thread of the add-ons ended".to_owned(),
@@ -536,75 +567,21 @@ fn apply(api: &Api, text: &str) -> Result<(), ProvisionError> {
     Ok(())
 }
 
-/// Waits until the node is Ready, unless something `failed` meanwhile.
-fn wait_for_node(
-    api: &Api,
-    node: &str,
-    network: bool,
-    failed: &AtomicBool,
-) -> Result<(), ProvisionError> {
-    let path = format!("/api/v1/nodes/{node}");
-    let ready = wait(API, Duration::from_secs(1), || {
-        if failed.load(Ordering::Relaxed) {
-            return Some(false);
-        }
-        let node = api.get(&path).ok()?;
-        (api::node_ready(&node) || (!network && api::lacks_network(&node))).then_some(true)
-    });
-    match ready {
-        Some(true) if network => report::step("ready", "node", State::Done, ""),
-        Some(true) => {
-            let message = "but for the pod network, which is to be brought";
-            report::step("ready", "node", State::Done, message);
-        }
-        // Who failed says why.
-        Some(false) => {}
-        None => {
-            return Err(ProvisionError::Files(format!(
-                "the node is not Ready after {} s; see `journalctl -u kubelet`",
-                API.as_secs()
-            )));
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
 
-/// Reports the pods of kube-system running. The service goes on for as long as it takes.
-fn wait_for_pods(api: &Api, network: bool) -> Result<(), ProvisionError> {
-    // As the cluster was made; before there was a choice, with all of them.
-    let kept = fs::read_to_string(Path::new(plan::MARKS).join("pods"));
-    let expected = kept.unwrap_or_else(|_| api::EXPECTED.join("\n"));
-    let mut waiting = Vec::new();
-    wait(API, Duration::from_secs(2), || {
-        match api.get("/api/v1/namespaces/kube-system/pods") {
-            Ok(list) => waiting = api::waiting_pods(&list, expected.lines(), network),
-            Err(error) => waiting = vec![error.to_string()],
-        }
-        waiting.is_empty().then_some(())
-    })
-    .ok_or_else(|| {
-        ProvisionError::Files(format!(
-            "pods of kube-system do not run after {} s: {}",
-            API.as_secs(),
-            waiting.join(", ")
-        ))
-    })?;
-    report::step("ready", "pods", State::Done, "");
-    Ok(())
-}
+    use super::*;
 
-/// Keeps what flanneld wrote for the next boot.
-fn keep_subnet() {
-    let text = fs::read_to_string("/run/flannel/subnet.env").unwrap_or_default();
-    let subnet = text
-        .lines()
-        .find_map(|line| line.strip_prefix("FLANNEL_SUBNET="));
-    if let Some(subnet) = subnet {
-        // Without it the next boot waits for flanneld.
-        let _ = write_file(
-            &Path::new(plan::MARKS).join("subnet"),
-            subnet.as_bytes(),
-            0o644,
-        );
+    #[test]
+    fn secrets_do_not_get_into_logs_that_others_read() {
+        let arguments = init_arguments(plan::NOT_CLUSTER);
+        assert!(arguments.contains(&"--skip-token-print"));
+        assert_eq!(arguments[4..], ["--skip-phases", plan::NOT_CLUSTER]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeadm-cluster");
+        log_file(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

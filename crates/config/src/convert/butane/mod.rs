@@ -55,7 +55,8 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
         report.cover("", &value);
         return report.finish(Map::new());
     };
-    let mut root = Node::from_value("", Place::START, value.clone());
+    let mut root = Node::from_value("", Place::START, value);
+    root.drop_nulls();
     let dialect = schema::Dialect {
         spec: variant.spec,
         names: schema::Names::Snake,
@@ -68,9 +69,11 @@ pub(super) fn convert(file: &str, bytes: &[u8]) -> Converted {
     machine_arguments(&mut root);
     let native =
         ignition::translate::translate(&root, variant.spec, schema::Names::Snake, &mut report);
-    report.cover("", &value);
-    // The last step needs room of its own.
-    drop((root, value));
+    // Two trees of the document at once would need too much memory: it is read again.
+    drop(root);
+    if let Ok((value, _)) = legacy::read_noting(bytes, legacy::Dialect::Core) {
+        report.cover("", &value);
+    }
     let node = native.finish(&mut report);
     report.finish(node)
 }

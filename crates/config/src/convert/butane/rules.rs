@@ -294,8 +294,15 @@ impl Rules<'_> {
             }
         }
         let luks = device.below("luks");
+        let mut servers = HashSet::new();
         for tang in luks.list("tang") {
             self.tang(tang);
+            if let Some(url) = tang.filled("url")
+                && !servers.insert(url)
+            {
+                let message = "this tang server is there already; remove one";
+                self.report.invalid(&tang.path, tang.place, message);
+            }
         }
         if let Some(layout) = layout {
             self.layout(device, layout, luks, !devices.is_empty());
@@ -417,6 +424,13 @@ impl Rules<'_> {
                     "the label machineconfiguration.openshift.io/role is needed",
                 );
             }
+        }
+        if self.variant.fcos >= 4 {
+            self.filter(
+                root.below("grub"),
+                "users",
+                "appending to files is not supported in this spec version",
+            );
         }
         let openshift = root.below("openshift");
         if openshift

@@ -190,3 +190,18 @@ proptest! {
         prop_assert!(!converted.report.is_empty());
     }
 }
+
+#[test]
+fn repeated_servers_null_items_and_users_of_grub() {
+    let converted = butane(
+        "variant: fcos\nversion: 1.5.0\nboot_device: {luks: {tang: [{url: 'http://x', thumbprint: a}, {url: 'http://x', thumbprint: b}]}}\nstorage: {files: [~, {path: b}]}\n",
+    );
+    assert_eq!(
+        paths(&converted, Status::Invalid),
+        ["boot_device.luks.tang.1", "storage.files.1.path"]
+    );
+    let converted = butane(
+        "variant: openshift\nversion: 4.14.0\nmetadata: {name: a, labels: {machineconfiguration.openshift.io/role: worker}}\ngrub: {users: [{name: a, password_hash: b}]}\n",
+    );
+    assert_eq!(paths(&converted, Status::Invalid), ["grub.users"]);
+}

@@ -351,7 +351,24 @@ fn check(value: &Value, lines: &[&str], out: &mut Out<'_>) {
         old: &old,
     };
     let found = schema().check(value, &options);
+    let mut users = std::collections::HashSet::new();
     for one in found {
+        // Of a wrong item cloud-init's validator names the item as well.
+        if let Fault::Wrong(_) = one.fault
+            && let Some((index, _)) = one
+                .path
+                .strip_prefix("chpasswd.users.")
+                .and_then(|rest| rest.split_once('.'))
+            && users.insert(index.to_owned())
+        {
+            let path = format!("chpasswd.users.{index}");
+            out.say(
+                Status::Invalid,
+                &path,
+                one.place,
+                "is no user with a password".to_owned(),
+            );
+        }
         let (status, message) = match one.fault {
             Fault::Wrong(message) => (Status::Invalid, message),
             Fault::Old(message) => (Status::Obsolete, message),

@@ -282,8 +282,18 @@ pub(super) fn swap(entry: &Entry, out: &mut Out<'_>) {
     } else {
         format!("{mebibytes}MiB")
     };
+    // The root is read-only; what is below these folders stays on the state partition.
+    let kept = ["/var/", "/srv/", "/home/", "/opt/", "/root/"];
+    let (path, note) = if kept.iter().any(|folder| path.starts_with(folder)) {
+        (path, "")
+    } else {
+        (
+            "/var/lib/swapfile",
+            "as /var/lib/swapfile, for the root is read-only",
+        )
+    };
     out.push("swap", json!({ "path": path, "size": size }));
-    out.translated("swap", place, "");
+    out.translated("swap", place, note);
     if let Some(entry) = entry.value.entry("maxsize") {
         out.unsupported(
             "swap.maxsize",

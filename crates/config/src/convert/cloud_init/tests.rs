@@ -68,7 +68,7 @@ fn usual_keys_are_translated() {
             "timezone": "Europe/Berlin",
             "locale": "de_DE.UTF-8",
             "ntp_servers": ["ntp1.example.com", "pool.example.com"],
-            "swap": [{"path": "/swap", "size": "2GiB"}],
+            "swap": [{"path": "/var/lib/swapfile", "size": "2GiB"}],
             "mounts": [{"what": "/dev/sdb1", "where": "/data", "type": "ext4", "options": ["noatime"]}],
             "write_files": [{"path": "/x/y", "content": "hi", "permissions": "0755", "owner": "root:root"}],
         })
@@ -459,4 +459,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn items_are_named_and_empty_mappings_are_wrong() {
+    let converted = convert(
+        "#cloud-config\nchpasswd: {list: ['a:b', 5], users: [{name: x, type: y}]}\nyum_repos: {}\nsnap: {commands: {}, assertions: {}}\napt: {debconf_selections: {}}\ncloud_init_modules: [[a, 1]]\n",
+    );
+    let mut invalid: Vec<&str> = said(&converted)
+        .into_iter()
+        .filter(|(_, status)| *status == Status::Invalid)
+        .map(|(path, _)| path)
+        .collect();
+    invalid.sort_unstable();
+    assert_eq!(
+        invalid,
+        [
+            "apt.debconf_selections",
+            "chpasswd.list.1",
+            "chpasswd.users.0",
+            "chpasswd.users.0.type",
+            "snap.assertions",
+            "snap.commands",
+            "yum_repos",
+        ]
+    );
+    let old = entry(&converted, "chpasswd.list", Status::Obsolete);
+    assert!(old.message.ends_with("use users"), "{}", old.message);
 }

@@ -67,8 +67,8 @@ enum Shape {
         most: usize,
         unique: bool,
     },
-    /// Any keys with such values.
-    Of(Box<Choice>),
+    /// Any keys with such values, and how many at least.
+    Of(Box<Choice>, usize),
     Object(Object),
     Named(String),
 }
@@ -233,7 +233,7 @@ impl Checker<'_> {
     fn is_alike(&self, shape: &Shape, value: &Value) -> bool {
         match shape {
             Shape::List | Shape::Items { .. } => matches!(value.data, Data::List(_)),
-            Shape::Map | Shape::Of(_) | Shape::Object(_) => matches!(value.data, Data::Map(_)),
+            Shape::Map | Shape::Of(..) | Shape::Object(_) => matches!(value.data, Data::Map(_)),
             Shape::Named(name) => self
                 .shapes
                 .named
@@ -293,10 +293,13 @@ impl Checker<'_> {
                 }
                 return found;
             }
-            Shape::Of(of) => {
+            Shape::Of(of, least) => {
                 let Data::Map(entries) = &value.data else {
                     return vec![wrong(path, value, depth, "a mapping")];
                 };
+                if entries.len() < *least {
+                    return vec![wrong(path, value, depth, "a mapping that is not empty")];
+                }
                 return entries
                     .iter()
                     .flat_map(|entry| {
@@ -404,7 +407,7 @@ impl Checker<'_> {
             Shape::Number => "a number".to_owned(),
             Shape::Null => "nothing".to_owned(),
             Shape::List | Shape::Items { .. } => "a list".to_owned(),
-            Shape::Map | Shape::Of(_) | Shape::Object(_) => "a mapping".to_owned(),
+            Shape::Map | Shape::Of(..) | Shape::Object(_) => "a mapping".to_owned(),
             Shape::Named(name) => match self.shapes.named.get(name) {
                 Some(shape) if !matches!(shape, Shape::Named(_)) => self.words(shape),
                 _ => name.clone(),

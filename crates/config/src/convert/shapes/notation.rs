@@ -182,7 +182,11 @@ fn shape<'a>(text: &'a str, fields: &[(String, Field)]) -> Result<(Shape, &'a st
     if let Some(rest) = text.strip_prefix('{') {
         let (of, rest) = choice(rest, fields)?;
         let rest = rest.strip_prefix('}').ok_or("`}` is missing")?;
-        return Ok((Shape::Of(Box::new(of)), rest));
+        let (least, rest) = match rest.strip_prefix('+') {
+            Some(rest) => (1, rest),
+            None => (0, rest),
+        };
+        return Ok((Shape::Of(Box::new(of), least), rest));
     }
     if let Some(rest) = text.strip_prefix('\'') {
         let (word, rest) = rest.split_once('\'').ok_or("a quote is missing")?;

@@ -220,3 +220,42 @@ proptest::proptest! {
         proptest::prop_assert_eq!(root::normal(&root::normal(&path)), root::normal(&path));
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_the_generated_one() {
+    let node = Node::new();
+    node.write("etc/systemd/resolved.conf.d", "in the way");
+    let with = |owner: &str| {
+        config(json!({
+            "ssh_authorized_keys": [KEY],
+            "write_files": [
+                {"path": "/etc/ssh/authorized_keys.d/root", "content": "mine", "owner": owner},
+                {"path": "/etc/systemd/resolved.conf.d/x", "content": "mine"},
+            ],
+        }))
+    };
+    let keys = "etc/ssh/authorized_keys.d/root";
+    for of in [Phase::Initrd, Phase::Boot, Phase::Runtime] {
+        let done = node.apply(of, &with("nobody-knows"));
+        assert_eq!(failures(&done, Step::Files).len(), 2, "{done:?}");
+    }
+    assert_eq!(node.read(keys), format!("{KEY}\n"));
+    node.apply(Phase::Boot, &with("root"));
+    assert_eq!(node.read(keys), "mine");
+    // A later phase without the step knows by what is there.
+    let known = with("root");
+    let mut target = node.target(Mode::Apply);
+    let job = Job {
+        config: &known,
+        facts: None,
+        hostname: "n1",
+        rancher: Rancher::Absent,
+        fetcher: None,
+        logs: node.folder.path(),
+    };
+    phase(Phase::Boot, &[Step::SshKeys], &job, &mut target, |_, _| {});
+    assert_eq!(node.read(keys), "mine");
+    fs::write(node.path(keys), "other").unwrap();
+    phase(Phase::Boot, &[Step::SshKeys], &job, &mut target, |_, _| {});
+    assert_eq!(node.read(keys), format!("{KEY}\n"));
+}

@@ -115,6 +115,11 @@ fn consoles_ask_only_where_there_is_a_password() {
     );
     node.apply(Phase::Runtime, &config(json!({"password": "x"})));
     assert!(fs::symlink_metadata(node.path(unit)).is_err());
+    node.apply(Phase::Runtime, &config(json!({"password": "*"})));
+    assert!(fs::symlink_metadata(node.path(unit)).is_ok());
+    let users = json!({"password": "!", "users": [{"name": "ann", "password": "$6$a$b"}]});
+    node.apply(Phase::Runtime, &config(users));
+    assert!(fs::symlink_metadata(node.path(unit)).is_err());
 }
 
 #[test]
@@ -124,14 +129,15 @@ fn commands_run_in_their_lists_and_the_environment_does_not_reach_them() {
     let say = |what: &str| format!("echo \"{what} $SECRET\" >> {}", out.display());
     let config = config(json!({
         "environment": {"SECRET": "x"},
+        "proxy": {"http": "http://p:3128"},
         "init_cmd": [say("init")],
         "boot_cmd": [say("boot"), "false", say("never")],
-        "run_cmd": [say("run")],
+        "run_cmd": [say("run $http_proxy")],
     }));
     node.apply(Phase::Initrd, &config);
     let done = node.apply(Phase::Boot, &config);
     node.apply(Phase::Runtime, &config);
-    assert_eq!(node.read("out"), "init \nboot \nrun \n");
+    assert_eq!(node.read("out"), "init \nboot \nrun http://p:3128 \n");
     assert_eq!(failures(&done, Step::BootCommands).len(), 1);
 }
 
