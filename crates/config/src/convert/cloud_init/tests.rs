@@ -472,6 +472,8 @@ fn items_are_named_and_empty_mappings_are_wrong() {
         .map(|(path, _)| path)
         .collect();
     invalid.sort_unstable();
+    // A wrong item is named once for itself and once for its key.
+    invalid.dedup();
     assert_eq!(
         invalid,
         [

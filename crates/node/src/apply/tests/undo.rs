@@ -50,7 +50,7 @@ fn a_dry_run_shows_the_changes_and_makes_none() {
         "-127.0.1.1 old\n+127.0.1.1 n1.lan n1\n",
         "/opt/a/b: nothing -> file 4755 0:0\n",
         "/etc/motd: file 0600 0:0 -> file 0644 0:0\n",
-        "+DNS=1.1.1.1\n",
+        "FallbackDNS=1.1.1.1\n",
         "+rancher:x:1000:1000:",
         "http://me:…@proxy:3128",
         &format!("+{KEY}\n"),
