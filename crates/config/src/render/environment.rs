@@ -113,6 +113,21 @@ fn proxies(node: &NodeConfig, facts: Option<&Facts>) -> BTreeMap<&'static str, S
     variables
 }
 
+/// What is reached without the proxies of `environment`, in addition to what it says itself: the
+/// kubelet must not ask a proxy for its own API server, nor must anything else of the cluster.
+fn bypass(node: &NodeConfig, facts: Option<&Facts>) -> Option<String> {
+    let find = |wanted: &str| {
+        let mut all = node.environment.iter();
+        all.find(|(name, _)| name.as_str().eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.as_str())
+    };
+    ["http_proxy", "https_proxy", "all_proxy"]
+        .into_iter()
+        .find_map(find)?;
+    let own = find("no_proxy").map(|own| format!("{own},"));
+    Some(own.unwrap_or_default() + &direct(node, facts))
+}
+
 /// The proxies of Kubernetes, the container runtime and the commands of the node. A proxy may
 /// hold a password, which everybody could see in a unit; the file is root's.
 pub fn proxy_files(node: &NodeConfig, facts: Option<&Facts>) -> Vec<RenderedFile> {
@@ -154,11 +169,15 @@ pub(super) fn environment_with(node: &NodeConfig, facts: Option<&Facts>) -> Vec<
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let own: BTreeMap<&str, &str> = node
+    let mut own: BTreeMap<&str, &str> = node
         .environment
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
+    let bypass = bypass(node, facts);
+    for name in ["NO_PROXY", "no_proxy"] {
+        own.extend(bypass.as_deref().map(|value| (name, value)));
+    }
     logins.extend(&own);
     // With a password only what PAM reads as root.
     let shells = if secret { &own } else { &logins };
