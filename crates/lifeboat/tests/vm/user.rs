@@ -5,6 +5,7 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,14 +15,21 @@ use serde_json::Value as Json;
 /// the tests, as packages are the same for all.
 pub struct User {
     folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// Machines run one after the other, whatever the number of threads.
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl User {
     /// A user with this definition.
     pub fn new(definition: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs_err::write(folder.path().join("lifeboat.yaml"), definition).expect("it is ours");
-        Self { folder }
+        Self {
+            folder,
+            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// A file beside the definition.
