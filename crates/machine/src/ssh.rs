@@ -114,6 +114,9 @@ impl SshKey {
             "PasswordAuthentication=no",
             "KbdInteractiveAuthentication=no",
             "ConnectTimeout=20",
+            // A peer that is gone is noticed, also where no packet says so.
+            "ServerAliveInterval=15",
+            "ServerAliveCountMax=8",
             "LogLevel=ERROR",
         ] {
             command.args(["-o", option]);

@@ -36,7 +36,7 @@ run_cmd:
 
 k3os:
   data_sources:
-  - aws
+  - vmware
   - cdrom
   modules:
   - kvm
@@ -84,8 +84,12 @@ fn a_k3os_configuration_is_taken_as_it_is() {
     every_effect(&user);
 
     let before = user.boot_id().expect("the node answers");
-    // The connection may break before it answers.
-    let _ = user.try_run(&["ssh", "--", "systemctl", "reboot"]);
+    // Not from the session, which would not be told when the network goes before it.
+    user.run(&[
+        "ssh",
+        "--",
+        "systemd-run --quiet --on-active=1 systemctl reboot",
+    ]);
     user.wait("another boot", Duration::from_mins(4), || {
         user.boot_id().ok().filter(|now| *now != before)
     });
