@@ -138,7 +138,7 @@ fn boot_that_hangs(node: &Node) {
     let start = Instant::now();
     node.fails(
         &["--timeout", "40"],
-        "initrd/boot_cmd",
+        "boot/boot_cmd",
         &[
             "not done 40 s after power-on: command 2 of 2",
             "initrd/state done",

@@ -15,6 +15,10 @@ use rustix::{
 };
 
 use super::engine::Outcome;
+use crate::{
+    boot,
+    report::{self, State},
+};
 
 /// How commands are run.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +32,24 @@ pub(crate) struct Shell<'a> {
 }
 
 impl Shell<'_> {
+    /// Tells at once what runs now: a command may never end.
+    fn tell(&self, list: &str, which: String) {
+        let phase = match list {
+            "init_cmd" => "initrd",
+            "boot_cmd" => "boot",
+            _ => "runtime",
+        };
+        // Elsewhere no node is watched.
+        if self.logs == Path::new(boot::LOGS) {
+            report::step(phase, list, State::Started, which);
+        }
+    }
+
     /// Runs commands in their order, until one fails.
     pub fn run(self, list: &str, commands: &[CommandLine], outcome: &mut Outcome) {
         let count = commands.len();
         for (index, command) in commands.iter().enumerate() {
+            self.tell(list, format!("command {} of {count}", index + 1));
             if let Err(error) = self.one(list, command.as_str()) {
                 // Not its text, which may hold a secret.
                 let left = match count - index - 1 {
