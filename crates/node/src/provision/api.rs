@@ -53,6 +53,19 @@ pub struct Api {
     server: String,
 }
 
+/// Of an answer that lists checks, those that fail. Source: Kubernetes API health endpoints,
+/// "Individual health checks".
+fn failing(text: String) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("[-]"))
+        .collect();
+    if lines.is_empty() {
+        return text;
+    }
+    lines.join(", ")
+}
+
 impl Api {
     /// A client with the credentials of a kubeconfig; the server is asked on the loopback.
     ///
@@ -96,9 +109,12 @@ impl Api {
         TcpStream::connect_timeout(&ADDRESS, Duration::from_secs(1)).is_ok()
     }
 
-    /// Whether the server answers that it lives.
-    pub fn lives(&self) -> bool {
-        self.get_text("/livez").is_ok()
+    /// Whether the server answers that it lives; if not, which of its parts does not.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn lives(&self) -> Result<(), ApiError> {
+        self.get_text("/livez").map(|_| ())
     }
 
     /// Gets an object.
@@ -160,7 +176,7 @@ impl Api {
         let message = serde_json::from_str::<Json>(&text)
             .ok()
             .and_then(|json| Some(json.get("message")?.as_str()?.to_owned()))
-            .unwrap_or(text);
+            .unwrap_or_else(|| failing(text));
         Err(ApiError::Refused {
             method,
             path: path.to_owned(),
@@ -266,6 +282,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_a_list_of_checks_those_that_fail_are_told() {
+        let list = "[+]ping ok\n[-]etcd failed: reason withheld\nlivez check failed\n";
+        assert_eq!(failing(list.to_owned()), "[-]etcd failed: reason withheld");
+        assert_eq!(failing("no list".to_owned()), "no list");
+    }
 
     #[test]
     fn readiness_is_read_from_conditions() {

@@ -87,8 +87,8 @@ pub enum ProvisionError {
     #[error("{0}")]
     Files(String),
     /// The API did not come up.
-    #[error("the API server does not answer after {} s; see `crictl ps -a` and /var/log/pods", API.as_secs())]
-    NoApi,
+    #[error("the API server is not well after {} s ({0}); see `crictl ps -a` and /var/log/pods", API.as_secs())]
+    NoApi(String),
     /// The API refused something.
     #[error(transparent)]
     Api(#[from] api::ApiError),
@@ -467,7 +467,7 @@ fn bring_up_control_plane(setup: &Setup) -> Result<(), ProvisionError> {
     wait(API, Duration::from_millis(200), || {
         Api::listens().then_some(())
     })
-    .ok_or(ProvisionError::NoApi)?;
+    .ok_or_else(|| ProvisionError::NoApi("nothing listens".to_owned()))?;
     move_manifests(plan::WAITING, plan::MANIFESTS).doing("cannot start the held back pods")?;
     // Without a pod network, the user's comes when they bring it: nothing waits for it.
     let network = setup.facts.cni != Cni::None;
@@ -501,7 +501,15 @@ fn bring_cluster(
     server: &str,
     first: bool,
 ) -> Result<(), ProvisionError> {
-    wait(API, Duration::from_secs(1), || api.lives().then_some(())).ok_or(ProvisionError::NoApi)?;
+    let mut last = String::new();
+    let lives = wait(API, Duration::from_secs(1), || match api.lives() {
+        Ok(()) => Some(()),
+        Err(error) => {
+            last = error.to_string();
+            None
+        }
+    });
+    lives.ok_or(ProvisionError::NoApi(last))?;
     report::step("kubeadm", "api", State::Done, "");
     if first {
         return bring_add_ons(api, setup, server);
