@@ -87,7 +87,7 @@ pub enum ProvisionError {
     #[error("{0}")]
     Files(String),
     /// The API did not come up.
-    #[error("the API server is not well after {} s ({}); see `crictl ps -a` and /var/log/pods", API.as_secs(), .0)]
+    #[error("the API server is not well after {} s ({}); see /var/log/pods and `journalctl -u kubelet`", API.as_secs(), .0)]
     NoApi(String),
     /// The API refused something.
     #[error(transparent)]
